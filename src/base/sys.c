@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Raw system calls; see sys.h for the contract.
+ */
+#include "base/sys.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#define KERNEL_SIGSET_BYTES 8
+
+#ifdef ANONSHIM_SYS_HOOK
+bool (*sys_hook)(long nr, long *result);
+#endif
+
+long sys_call(long nr, long a, long b, long c, long d, long e, long f)
+{
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+	long result;
+
+#ifdef ANONSHIM_SYS_HOOK
+	if (sys_hook && sys_hook(nr, &result))
+		return result;
+#endif
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8),
+			   "r"(r9)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
+long sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	return sys_call(SYS_mmap, (long)addr, (long)len, prot, flags, fd, off);
+}
+
+long sys_munmap(void *addr, size_t len)
+{
+	return sys_call(SYS_munmap, (long)addr, (long)len, 0, 0, 0, 0);
+}
+
+long sys_mremap(void *old, size_t old_len, size_t new_len, int flags,
+		void *new_addr)
+{
+	return sys_call(SYS_mremap, (long)old, (long)old_len, (long)new_len,
+			flags, (long)new_addr, 0);
+}
+
+long sys_madvise(void *addr, size_t len, int advice)
+{
+	return sys_call(SYS_madvise, (long)addr, (long)len, advice, 0, 0, 0);
+}
+
+long sys_brk(void *end)
+{
+	return sys_call(SYS_brk, (long)end, 0, 0, 0, 0, 0);
+}
+
+long sys_prctl(int op, unsigned long a, unsigned long b, unsigned long c,
+	       unsigned long d)
+{
+	return sys_call(SYS_prctl, op, (long)a, (long)b, (long)c, (long)d, 0);
+}
+
+long sys_open(const char *path, int flags, unsigned mode)
+{
+	return sys_call(SYS_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC,
+			mode, 0, 0);
+}
+
+long sys_close(int fd)
+{
+	return sys_call(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+long sys_read(int fd, void *buf, size_t len)
+{
+	return sys_call(SYS_read, fd, (long)buf, (long)len, 0, 0, 0);
+}
+
+long sys_pread(int fd, void *buf, size_t len, off_t off)
+{
+	return sys_call(SYS_pread64, fd, (long)buf, (long)len, off, 0, 0);
+}
+
+long sys_write(int fd, const void *buf, size_t len)
+{
+	return sys_call(SYS_write, fd, (long)buf, (long)len, 0, 0, 0);
+}
+
+long sys_fstat(int fd, uint64_t *dev, uint64_t *ino, uint64_t *size)
+{
+	struct stat st;
+	long result = sys_call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0);
+
+	if (!sys_failed(result)) {
+		*dev = st.st_dev;
+		*ino = st.st_ino;
+		*size = (uint64_t)st.st_size;
+	}
+	return result;
+}
+
+long sys_ioctl(int fd, unsigned long op, void *arg)
+{
+	return sys_call(SYS_ioctl, fd, (long)op, (long)arg, 0, 0, 0);
+}
+
+long sys_readlink(const char *path, char *buf, size_t len)
+{
+	return sys_call(SYS_readlinkat, AT_FDCWD, (long)path, (long)buf,
+			(long)len, 0, 0);
+}
+
+long sys_getpid(void)
+{
+	return sys_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+long sys_gettid(void)
+{
+	return sys_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+void sys_signals_block(uint64_t *old)
+{
+	uint64_t all = ~UINT64_C(0);
+
+	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)old,
+		 KERNEL_SIGSET_BYTES, 0, 0);
+}
+
+void sys_signals_restore(const uint64_t *old)
+{
+	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)old, 0,
+		 KERNEL_SIGSET_BYTES, 0, 0);
+}
+
+long sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns)
+{
+	struct timespec ts = {
+		.tv_sec = (time_t)(timeout_ns / 1000000000),
+		.tv_nsec = (long)(timeout_ns % 1000000000),
+	};
+
+	return sys_call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value,
+			(long)&ts, 0, 0);
+}
+
+long sys_futex_wake(uint32_t *word, int count)
+{
+	return sys_call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, count, 0, 0,
+			0);
+}
+
+uint64_t sys_now_ns(void)
+{
+	struct timespec ts = {0};
+
+	sys_call(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&ts, 0, 0, 0, 0);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}

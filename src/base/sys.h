@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Raw system calls.  The only place in the shim that enters the kernel by
+ * itself; libc's wrappers cannot be used because they are what the shim
+ * interposes, and because they touch errno.
+ *
+ * Contract, for all: the result is what the kernel returned, 0 or positive,
+ * or -errno; errno is never touched; safe anywhere: in signal handlers, in
+ * children of fork and vfork, before start-up.
+ *
+ * A build with ANONSHIM_SYS_HOOK (the tests' convenience library) lets a test
+ * fail any call: see sys_hook.
+ */
+#ifndef ANONSHIM_BASE_SYS_H
+#define ANONSHIM_BASE_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SYS_ERRNO_MAX 4095
+
+/* Whether RESULT, of a raw call, is an error (-errno). */
+static inline bool sys_failed(long result)
+{
+	return (unsigned long)result >= (unsigned long)-SYS_ERRNO_MAX;
+}
+
+#ifdef ANONSHIM_SYS_HOOK
+/* Returns true after setting *RESULT, to stand in for call NR. */
+extern bool (*sys_hook)(long nr, long *result);
+#endif
+
+long sys_call(long nr, long a, long b, long c, long d, long e, long f);
+
+long sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off);
+long sys_munmap(void *addr, size_t len);
+long sys_mremap(void *old, size_t old_len, size_t new_len, int flags,
+		void *new_addr);
+long sys_madvise(void *addr, size_t len, int advice);
+long sys_brk(void *end);
+long sys_prctl(int op, unsigned long a, unsigned long b, unsigned long c,
+	       unsigned long d);
+/* Always O_CLOEXEC. */
+long sys_open(const char *path, int flags, unsigned mode);
+long sys_close(int fd);
+long sys_read(int fd, void *buf, size_t len);
+long sys_pread(int fd, void *buf, size_t len, off_t off);
+long sys_write(int fd, const void *buf, size_t len);
+/* *SIZE in bytes; *DEV and *INO identify the object behind FD. */
+long sys_fstat(int fd, uint64_t *dev, uint64_t *ino, uint64_t *size);
+long sys_ioctl(int fd, unsigned long op, void *arg);
+long sys_readlink(const char *path, char *buf, size_t len);
+long sys_getpid(void);
+long sys_gettid(void);
+
+/* Block every signal, SIGCANCEL included; *OLD receives the mask before. */
+void sys_signals_block(uint64_t *old);
+/* Restore a mask from sys_signals_block(). */
+void sys_signals_restore(const uint64_t *old);
+
+/*
+ * Wait while *WORD is VALUE, at most TIMEOUT_NS; wake at most COUNT waiters.
+ */
+long sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns);
+long sys_futex_wake(uint32_t *word, int count);
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t sys_now_ns(void);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The re-entry guard: what of the shim this thread is in.
+ *
+ * While `busy`, a call that arrives at an interposed function comes from the
+ * shim's own work on this thread (a libc function it called, another
+ * interposer further down the chain) and is passed to the kernel as it is.
+ * Signals are blocked meanwhile, so no handler of the program is ever
+ * mistaken for that.
+ *
+ * A vfork child shares the thread-local storage, and the address space, of
+ * the parent thread that waits for it: bookkeeping done there is right.
+ */
+#ifndef ANONSHIM_ENV_GUARD_H
+#define ANONSHIM_ENV_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct guard {
+	bool busy;
+	uint64_t signals;    /* the mask to restore */
+	uintptr_t stack_low; /* bounds of the stack seen last, see unwind.c */
+	uintptr_t stack_high;
+};
+
+extern __thread struct guard guard __attribute__((tls_model("initial-exec")));
+
+/* Whether the shim is started; interposers pass everything on before. */
+extern bool guard_ready;
+
+/* Whether the call that arrived is the program's, to be recorded. */
+static inline bool guard_open(void)
+{
+	return __builtin_expect(guard_ready, 1) && !guard.busy;
+}
+
+/* Block signals and mark this thread busy; pair with guard_leave(). */
+void guard_enter(void);
+void guard_leave(void);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The next definitions of what the shim interposes; see real.h.
+ */
+#include "env/real.h"
+
+#include "base/sys.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+
+static long as_libc(long result)
+{
+	if (!sys_failed(result))
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+static void *raw_mmap(void *addr, size_t len, int prot, int flags, int fd,
+		      off_t off)
+{
+	return (void *)as_libc(sys_mmap(addr, len, prot, flags, fd, off));
+}
+
+static int raw_munmap(void *addr, size_t len)
+{
+	return (int)as_libc(sys_munmap(addr, len));
+}
+
+static void *raw_mremap(void *old, size_t old_len, size_t new_len, int flags,
+			...)
+{
+	va_list ap;
+	void *new_addr;
+
+	va_start(ap, flags);
+	new_addr = va_arg(ap, void *);
+	va_end(ap);
+	return (void *)as_libc(
+		sys_mremap(old, old_len, new_len, flags, new_addr));
+}
+
+static long raw_syscall(long nr, ...)
+{
+	long a[6];
+	va_list ap;
+
+	va_start(ap, nr);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	return as_libc(sys_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
+}
+
+static int raw_prctl(int op, ...)
+{
+	unsigned long a[4];
+	va_list ap;
+
+	va_start(ap, op);
+	for (int i = 0; i < 4; i++)
+		a[i] = va_arg(ap, unsigned long);
+	va_end(ap);
+	return (int)as_libc(sys_prctl(op, a[0], a[1], a[2], a[3]));
+}
+
+static int raw_brk(void *end)
+{
+	if (sys_brk(end) >= (long)end)
+		return 0;
+	errno = ENOMEM;
+	return -1;
+}
+
+static void *raw_sbrk(intptr_t increment)
+{
+	char *end = (char *)sys_brk(NULL);
+
+	if (increment && raw_brk(end + increment))
+		return (void *)-1;
+	return end;
+}
+
+struct real real = {
+	.mmap = raw_mmap,
+	.munmap = raw_munmap,
+	.mremap = raw_mremap,
+	.syscall = raw_syscall,
+	.prctl = raw_prctl,
+	.brk = raw_brk,
+	.sbrk = raw_sbrk,
+};
+
+void real_init(void)
+{
+	void *found;
+
+#define LOOK_UP(name)                                             \
+	do {                                                      \
+		found = dlsym(RTLD_NEXT, #name);                  \
+		if (found)                                        \
+			real.name = (__typeof__(real.name))found; \
+	} while (0)
+	LOOK_UP(mmap);
+	LOOK_UP(munmap);
+	LOOK_UP(mremap);
+	LOOK_UP(syscall);
+	LOOK_UP(prctl);
+	LOOK_UP(brk);
+	LOOK_UP(sbrk);
+	LOOK_UP(pthread_create);
+#undef LOOK_UP
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The next definitions of what the shim interposes, libc's as a rule.
+ *
+ * Contract: until real_init() has run, and where a symbol is missing, the
+ * pointers lead to raw system calls that set errno as libc does; so they may
+ * be called at any time.  Nobody else calls dlsym.
+ */
+#ifndef ANONSHIM_ENV_REAL_H
+#define ANONSHIM_ENV_REAL_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct real {
+	void *(*mmap)(void *, size_t, int, int, int, off_t);
+	int (*munmap)(void *, size_t);
+	void *(*mremap)(void *, size_t, size_t, int, ...);
+	long (*syscall)(long, ...);
+	int (*prctl)(int, ...);
+	int (*brk)(void *);
+	void *(*sbrk)(intptr_t);
+	/* NULL before real_init() */
+	int (*pthread_create)(pthread_t *, const pthread_attr_t *,
+			      void *(*)(void *), void *);
+};
+
+extern struct real real;
+
+/* interpose/syscall.S jumps through it */
+_Static_assert(offsetof(struct real, syscall) == 24, "see syscall.S");
+
+/* Look the symbols up; once, at start-up, in a place where dlsym may run. */
+void real_init(void);
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The exported libc names: each hands over to the storeys below, or to the
+ * next definition while the shim is not started or is itself the caller.
+ */
+#include "interpose/interpose.h"
+
+#include "env/caps.h"
+#include "env/config.h"
+#include "env/guard.h"
+#include "env/real.h"
+#include "track/stack.h"
+#include "track/track.h"
+#include "track/unwind.h"
+
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+/* Before start-up: nothing can be recorded yet, but noted for later. */
+static void *mmap_early(const struct mmap_args *a, uintptr_t caller)
+{
+	void *p =
+		real.mmap(a->addr, a->len, a->prot, a->flags, a->fd, a->offset);
+
+	if (!guard_ready && p != MAP_FAILED && a->flags & MAP_ANONYMOUS)
+		track_early((uintptr_t)p, a->len, caller);
+	return p;
+}
+
+EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd,
+		  off_t offset)
+{
+	struct mmap_args a = {addr, len, prot, flags, fd, offset};
+	struct unwind_start caller = UNWIND_CALLER();
+
+	return guard_open() ? track_mmap(&a, &caller)
+			    : mmap_early(&a, caller.pc);
+}
+
+EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd,
+		    off_t offset)
+{
+	struct mmap_args a = {addr, len, prot, flags, fd, offset};
+	struct unwind_start caller = UNWIND_CALLER();
+
+	return guard_open() ? track_mmap(&a, &caller)
+			    : mmap_early(&a, caller.pc);
+}
+
+EXPORT int munmap(void *addr, size_t len)
+{
+	return guard_open() ? track_munmap(addr, len) : real.munmap(addr, len);
+}
+
+EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, ...)
+{
+	struct mremap_args a = {old, old_len, new_len, flags, NULL};
+	va_list ap;
+
+	va_start(ap, flags);
+	a.new_addr = va_arg(ap, void *);
+	va_end(ap);
+	return guard_open()
+		       ? track_mremap(&a)
+		       : real.mremap(old, old_len, new_len, flags, a.new_addr);
+}
+
+EXPORT int brk(void *end)
+{
+	return guard_open() ? track_brk(end) : real.brk(end);
+}
+
+EXPORT void *sbrk(intptr_t increment)
+{
+	return guard_open() ? track_sbrk(increment) : real.sbrk(increment);
+}
+
+static int prctl_watched(int op, const unsigned long a[4])
+{
+	int result;
+
+	if (op == PR_SET_VMA && a[0] == PR_SET_VMA_ANON_NAME && guard_open())
+		return track_set_name(a[1], a[2], (const char *)a[3]);
+	result = real.prctl(op, a[0], a[1], a[2], a[3]);
+	if (op == PR_SET_SECCOMP && !result)
+		caps_withdraw();
+	return result;
+}
+
+EXPORT int prctl(int op, ...)
+{
+	unsigned long a[4];
+	va_list ap;
+
+	va_start(ap, op);
+	for (int i = 0; i < 4; i++)
+		a[i] = va_arg(ap, unsigned long);
+	va_end(ap);
+	if (op == PR_SET_VMA || op == PR_SET_SECCOMP)
+		return prctl_watched(op, a);
+	return real.prctl(op, a[0], a[1], a[2], a[3]);
+}
+
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+			  void *(*routine)(void *), void *arg)
+{
+	struct unwind_start caller = UNWIND_CALLER();
+
+	if (!real.pthread_create)
+		real_init();
+	if (!guard_open() || !CONFIG_NUMBER(stacks))
+		return real.pthread_create(thread, attr, routine, arg);
+	return stack_thread_create(thread, attr, routine, arg, &caller);
+}
+
+/*
+ * Every shared object that crti.o starts calls this, where it is defined, when
+ * it has just been loaded and relocated (it is gprof's hook): the one moment
+ * at which its bss can be named without interposing dlopen.
+ */
+EXPORT void __gmon_start__(void)
+{
+	if (guard_open())
+		track_modules();
+}
+
+long interpose_syscall(long nr, const long a[6],
+		       const struct unwind_start *caller)
+{
+	struct mmap_args map = {(void *)a[0], (size_t)a[1], (int)a[2],
+				(int)a[3],    (int)a[4],    a[5]};
+	struct mremap_args move = {(void *)a[0], (size_t)a[1], (size_t)a[2],
+				   (int)a[3], (void *)a[4]};
+	long result;
+
+	if (!guard_open())
+		return real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	switch (nr) {
+	case SYS_mmap:
+		return (long)track_mmap(&map, caller);
+	case SYS_munmap:
+		return track_munmap((void *)a[0], (size_t)a[1]);
+	case SYS_mremap:
+		return (long)track_mremap(&move);
+	case SYS_prctl:
+		return prctl_watched((int)a[0], (const unsigned long *)&a[1]);
+	default: /* SYS_brk, SYS_seccomp */
+		result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+		if (nr == SYS_brk)
+			track_sbrk(0);
+		else if (!result && a[0] <= SECCOMP_SET_MODE_FILTER)
+			caps_withdraw();
+		return result;
+	}
+}

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The shim, the command, and what is installed with them.
+
+# Everything the shim is made of that a unit test can link.
+shim_core_sources = \
+	src/base/fmt.c src/base/fmt.h \
+	src/base/glob.c src/base/glob.h \
+	src/base/index.c src/base/index.h \
+	src/base/lock.c src/base/lock.h \
+	src/base/log.c src/base/log.h \
+	src/base/mem.c src/base/mem.h \
+	src/base/procmaps.c src/base/procmaps.h \
+	src/base/sys.c src/base/sys.h \
+	src/base/table.c src/base/table.h \
+	src/env/caps.c src/env/caps.h \
+	src/env/config.c src/env/config.h \
+	src/env/guard.c src/env/guard.h \
+	src/env/real.c src/env/real.h \
+	src/track/cfi.c src/track/cfi.h \
+	src/track/module.c src/track/module.h \
+	src/track/name.c src/track/name.h \
+	src/track/namer.c src/track/namer.h \
+	src/track/own.c src/track/own.h \
+	src/track/region.c src/track/region.h \
+	src/track/registry.c src/track/registry.h \
+	src/track/site.c src/track/site.h \
+	src/track/skip.c src/track/skip.h \
+	src/track/stack.c src/track/stack.h \
+	src/track/symbol.c src/track/symbol.h \
+	src/track/sync.c src/track/sync.h \
+	src/track/track.c src/track/track.h \
+	src/track/unwind_x86_64.c src/track/unwind.h \
+	src/wire/options.def src/wire/registry_abi.h
+
+lib_LTLIBRARIES += libanonshim.la
+libanonshim_la_SOURCES = $(shim_core_sources) \
+	src/interpose/interpose.c src/interpose/interpose.h \
+	src/interpose/syscall.S \
+	src/shim/api.c \
+	src/shim/fork.c src/shim/fork.h \
+	src/shim/start.c
+libanonshim_la_CFLAGS = $(AM_CFLAGS) -O2 -fvisibility=hidden
+# initfirst: our constructor runs first, our prepare handler of fork last
+libanonshim_la_LDFLAGS = -module -avoid-version -shared \
+	-Wl,--version-script=$(top_srcdir)/src/shim/exports.map \
+	-Wl,-z,initfirst -Wl,-z,now -Wl,-z,relro -Wl,-z,defs
+EXTRA_libanonshim_la_DEPENDENCIES = src/shim/exports.map
+EXTRA_DIST += src/shim/exports.map
+
+include src/tool/local.mk
+
+bin_PROGRAMS += anonshim
+anonshim_SOURCES = $(tool_core_sources) src/tool/main.c
+anonshim_CFLAGS = $(AM_CFLAGS)
+anonshim_LDADD = $(TOOL_LIBS)
+
+include_HEADERS = include/anonshim.h
+pkgconfigdir = $(libdir)/pkgconfig
+pkgconfig_DATA = src/anonshim.pc
+dist_man_MANS = src/man/anonshim.1
+dist_bashcompletion_DATA = src/completion/anonshim.bash
+
+install-exec-hook:
+	rm -f $(DESTDIR)$(libdir)/libanonshim.la

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The functions of include/anonshim.h.
+ */
+#define ANONSHIM_BUILD
+#include "anonshim.h"
+
+#include "base/mem.h"
+#include "env/guard.h"
+#include "track/name.h"
+#include "track/registry.h"
+#include "track/track.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define STATS_MIN offsetof(struct anonshim_stats, regions)
+
+int anonshim_version(void)
+{
+	return guard_ready ? ANONSHIM_API_VERSION : 0;
+}
+
+int anonshim_name(void *addr, size_t len, const char *name)
+{
+	int err = errno;
+	int result;
+
+	if (!guard_ready) {
+		errno = ENOSYS;
+		return -1;
+	}
+	if ((uintptr_t)addr & (PAGE_BYTES - 1) ||
+	    (uintptr_t)addr + len < (uintptr_t)addr ||
+	    (name && (!*name || strnlen(name, NAME_BYTES) == NAME_BYTES ||
+		      !name_valid(name)))) {
+		errno = EINVAL;
+		return -1;
+	}
+	result = track_set_name((unsigned long)addr, len, name);
+	/* a kernel that takes no names: the registry has it */
+	if (result && errno == EINVAL)
+		result = 0;
+	else if (result)
+		errno = ENOMEM;
+	if (!result)
+		errno = err;
+	return result;
+}
+
+int anonshim_stats(struct anonshim_stats *stats)
+{
+	const struct registry_counters *c;
+	struct anonshim_stats all = {.version = ANONSHIM_API_VERSION};
+
+	if (!guard_ready) {
+		errno = ENOSYS;
+		return -1;
+	}
+	if (!stats || stats->size < STATS_MIN) {
+		errno = EINVAL;
+		return -1;
+	}
+	c = &anonshim_registry->counters;
+	all.size = stats->size < sizeof(all) ? stats->size : sizeof(all);
+	all.regions = c->regions;
+	all.sites = anonshim_registry->table[REGISTRY_SITES].count - 1;
+	all.maps = c->maps;
+	all.unmaps = c->unmaps;
+	all.remaps = c->remaps;
+	all.named = c->named;
+	all.name_failures = c->name_failures;
+	all.lost = c->lost;
+	memcpy(stats, &all, all.size);
+	return 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Start-up: the order in which the storeys come to life.
+ *
+ * Runs before every other constructor of the process (the library is linked
+ * with -z initfirst), when libc's own has not run: no stdio, no getenv, the
+ * environment comes as an argument.  Whatever fails leaves the shim switched
+ * off and the program as it is without.
+ */
+#include "base/log.h"
+#include "env/caps.h"
+#include "env/config.h"
+#include "env/guard.h"
+#include "env/real.h"
+#include "shim/fork.h"
+#include "track/namer.h"
+#include "track/track.h"
+
+__attribute__((constructor(101))) static void start(int argc, char **argv,
+						    char **envp)
+{
+	const char *options = config_init(envp);
+	int result;
+
+	(void)argc;
+	(void)argv;
+	if (CONFIG_NUMBER(help))
+		config_help();
+	real_init();
+	if (!CONFIG_NUMBER(enable) || CONFIG_NUMBER(naming) == NAMING_OFF)
+		return;
+	caps_init(namer_probe);
+	if (CONFIG_NUMBER(verbose)) {
+		config_print();
+		caps_print();
+	}
+	result = track_init(PACKAGE_VERSION, options);
+	if (result) {
+		log_text("start-up: out of memory; going on without names");
+		return;
+	}
+	fork_init();
+	guard_ready = true;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shim's own mappings; see own.h.
+ */
+#include "track/own.h"
+
+#include "track/namer.h"
+#include "track/region.h"
+#include "track/registry.h"
+#include "track/site.h"
+
+#define NOTED_MAX 64
+
+/* Slots are claimed by `claimed` and valid once `end` is set. */
+static struct {
+	uint32_t claimed;
+	uint32_t flushed;
+	struct {
+		uintptr_t start;
+		uintptr_t end;
+	} range[NOTED_MAX];
+} noted;
+
+void own_note(uintptr_t start, uintptr_t end)
+{
+	uint32_t i = __atomic_fetch_add(&noted.claimed, 1, __ATOMIC_RELAXED);
+
+	if (i - __atomic_load_n(&noted.flushed, __ATOMIC_RELAXED) >=
+	    NOTED_MAX) {
+		registry_flag_set(REGISTRY_INEXACT);
+		return;
+	}
+	noted.range[i % NOTED_MAX].start = start;
+	__atomic_store_n(&noted.range[i % NOTED_MAX].end, end,
+			 __ATOMIC_RELEASE);
+}
+
+void own_flush(void)
+{
+	struct region_tag tag = {.site = site_own, .flags = REGION_OWN};
+
+	while (noted.flushed !=
+	       __atomic_load_n(&noted.claimed, __ATOMIC_RELAXED)) {
+		uint32_t i = noted.flushed % NOTED_MAX;
+		uintptr_t end =
+			__atomic_load_n(&noted.range[i].end, __ATOMIC_ACQUIRE);
+
+		if (!end)
+			return; /* its owner is about to fill it in */
+		noted.range[i].end = 0;
+		__atomic_fetch_add(&noted.flushed, 1, __ATOMIC_RELAXED);
+		region_set(noted.range[i].start, end, &tag);
+		namer_apply(noted.range[i].start, end, site_own, 0);
+	}
+}

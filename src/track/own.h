@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shim's own mappings, recorded and named `anonshim: registry`.
+ *
+ * Contract: own_note() takes no lock and may be called with any held; it is
+ * the observer of base/mem.h.  own_flush() enters what was noted into the
+ * region map, whose lock is held.
+ */
+#ifndef ANONSHIM_TRACK_OWN_H
+#define ANONSHIM_TRACK_OWN_H
+
+#include <stdint.h>
+
+void own_note(uintptr_t start, uintptr_t end);
+void own_flush(void);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Sites: the code that asked for memory, one record a call stack, named once.
+ *
+ * Contract: site ids are indices into the registry's table; an id once given
+ * stays valid.  site_of_stack() costs a hash and a probe for a call stack seen
+ * before, and is safe anywhere in the program's context; the first time it
+ * blocks signals, takes registry_lock and may read files.  Where the table is
+ * full or memory runs out it falls back to the caller alone, then to
+ * site_unknown.
+ */
+#ifndef ANONSHIM_TRACK_SITE_H
+#define ANONSHIM_TRACK_SITE_H
+
+#include "wire/registry_abi.h"
+
+#include <stdint.h>
+
+/* The shim's own memory, and what nobody can be named for. */
+extern uint32_t site_own;
+extern uint32_t site_unknown;
+/* The brk heap. */
+extern uint32_t site_brk;
+
+/* Make the sites above.  Returns 0 or -ENOMEM. */
+int sites_init(void);
+
+/* The site of N FRAMES (see unwind.h) that map memory of KIND. */
+uint32_t site_of_stack(enum registry_kind kind, const uintptr_t *frames,
+		       unsigned n);
+
+/* A site with no call stack: OWNER's memory of KIND, SYMBOL. */
+uint32_t site_of_owner(enum registry_kind kind, const char *owner,
+		       const char *symbol);
+
+/* Addresses learnt so far may mean something else now: a module was unloaded.*/
+void sites_forget_addresses(void);
+
+#endif

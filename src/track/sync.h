@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reading the region map back from the kernel: at start-up, for what was
+ * mapped before the shim, and when a call could not be recorded.
+ *
+ * Contract: called busy with the region map's lock held; needs /proc, without
+ * which nothing changes and -errno is returned.
+ */
+#ifndef ANONSHIM_TRACK_SYNC_H
+#define ANONSHIM_TRACK_SYNC_H
+
+#include <stdint.h>
+
+/*
+ * Make the map equal to the kernel's: ranges that are anonymous memory no more
+ * go, ranges that are not in the map enter it as SITE's.  Returns 0 or -errno.
+ */
+int sync_from_kernel(uint32_t site);
+
+/* Follow the end of the brk heap, which libc moves unseen. */
+void sync_brk(void);
+
+#endif

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The calls that change the address space; see track.h.
+ */
+#include "track/track.h"
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "env/caps.h"
+#include "env/config.h"
+#include "env/guard.h"
+#include "env/real.h"
+#include "track/module.h"
+#include "track/name.h"
+#include "track/namer.h"
+#include "track/own.h"
+#include "track/region.h"
+#include "track/registry.h"
+#include "track/site.h"
+#include "track/sync.h"
+
+#include <errno.h>
+#include <linux/prctl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#define HUGE_SHIFT_DEFAULT 21 /* x86-64 */
+#define EARLY_MAX 64
+
+/*
+ * A page that reads zero in a child (MADV_WIPEONFORK): tells a child of
+ * _Fork() or of a raw fork, which run no handlers, that it is one.
+ */
+static uint32_t *fork_mark;
+
+static struct {
+	uint32_t count;
+	struct {
+		uintptr_t start;
+		uintptr_t end;
+		uintptr_t caller;
+		uint32_t site;
+	} call[EARLY_MAX];
+} early;
+
+/* Block signals and lock the map.  False: go on without a record. */
+static bool enter(void)
+{
+	guard_enter();
+	if (!*fork_mark)
+		track_fork_child();
+	if (!region_lock_take()) {
+		REGISTRY_COUNT(lost, 1);
+		registry_flag_set(REGISTRY_INEXACT);
+		return false;
+	}
+	if (anonshim_registry->flags & REGISTRY_INEXACT && caps.files)
+		sync_from_kernel(site_unknown);
+	return true;
+}
+
+static void leave(bool locked)
+{
+	if (locked) {
+		own_flush();
+		region_lock_drop();
+	}
+	guard_leave();
+}
+
+static uint32_t site_here(enum registry_kind kind,
+			  const struct unwind_start *caller)
+{
+	uintptr_t frames[UNWIND_DEPTH_MAX];
+	unsigned n =
+		unwind_capture(caller, frames, (unsigned)CONFIG_NUMBER(depth));
+
+	return site_of_stack(kind, frames, n);
+}
+
+static uintptr_t mapping_end(uintptr_t start, const struct mmap_args *a)
+{
+	unsigned shift;
+
+	if (!(a->flags & MAP_HUGETLB))
+		return page_up(start + a->len);
+	shift = (unsigned)a->flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+	if (!shift)
+		shift = HUGE_SHIFT_DEFAULT;
+	return (start + a->len + (UINT64_C(1) << shift) - 1) >> shift << shift;
+}
+
+static bool is_anonymous(const struct mmap_args *a)
+{
+	return a->flags & MAP_ANONYMOUS && !(a->flags & MAP_HUGETLB);
+}
+
+static void record_mmap(uintptr_t start, const struct mmap_args *a,
+			uint32_t site)
+{
+	uintptr_t end = mapping_end(start, a);
+	struct region_tag tag = {.site = site};
+
+	if (!is_anonymous(a)) {
+		region_clear(start, end);
+		return;
+	}
+	if ((a->flags & MAP_TYPE) != MAP_PRIVATE)
+		tag.flags |= REGION_SHARED;
+	if (a->flags & MAP_GROWSDOWN)
+		tag.flags |= REGION_GROWSDOWN;
+	region_set(start, end, &tag);
+	anonshim_registry->counters.maps++;
+	namer_apply(start, end, site, 0);
+}
+
+static void *call_mmap(const struct mmap_args *a)
+{
+	return real.mmap(a->addr, a->len, a->prot, a->flags, a->fd, a->offset);
+}
+
+void *track_mmap(const struct mmap_args *a, const struct unwind_start *caller)
+{
+	bool anonymous = is_anonymous(a);
+	bool fixed = a->flags & MAP_FIXED;
+	bool waits = a->flags & (MAP_POPULATE | MAP_LOCKED);
+	uint32_t site = 0;
+	void *result;
+	bool locked;
+
+	if (!anonymous && !fixed)
+		return call_mmap(a);
+	track_modules();
+	if (anonymous && CONFIG_NUMBER(naming) != NAMING_OFF)
+		site = site_here(a->flags & MAP_STACK ? KIND_STACK : KIND_MMAP,
+				 caller);
+	if (waits && !fixed) {
+		result = call_mmap(a);
+		if (result == MAP_FAILED)
+			return result;
+		locked = enter();
+	} else {
+		locked = enter();
+		result = call_mmap(a);
+		if (result == MAP_FAILED && errno == ENOMEM && locked &&
+		    namer_retreat())
+			result = call_mmap(a);
+	}
+	if (result != MAP_FAILED && locked)
+		record_mmap((uintptr_t)result, a, site);
+	leave(locked);
+	return result;
+}
+
+int track_munmap(void *addr, size_t len)
+{
+	bool locked = enter();
+	int result = real.munmap(addr, len);
+
+	/* cutting a VMA in two needs one more */
+	if (result && errno == ENOMEM && locked && namer_retreat())
+		result = real.munmap(addr, len);
+	if (!result && locked) {
+		region_clear((uintptr_t)addr, page_up((uintptr_t)addr + len));
+		anonshim_registry->counters.unmaps++;
+	}
+	if ((uintptr_t)addr < guard.stack_high &&
+	    (uintptr_t)addr + len > guard.stack_low)
+		guard.stack_high = guard.stack_low;
+	leave(locked);
+	return result;
+}
+
+/* The pages behind OLD's last go on as what that is. */
+static void record_growth(uintptr_t last, uintptr_t start, uintptr_t end)
+{
+	const struct registry_region *r = region_at(last);
+	struct region_tag tag;
+
+	region_clear(start, end);
+	if (!r || start >= end)
+		return;
+	tag = region_tag_of(region_at(last));
+	tag.flags &= ~(uint32_t)REGION_BRK;
+	region_set(start, end, &tag);
+}
+
+static void record_mremap(const struct mremap_args *a, uintptr_t new)
+{
+	uintptr_t old = (uintptr_t)a->old;
+	size_t old_len = page_up(a->old_len);
+	size_t new_len = page_up(a->new_len);
+
+	anonshim_registry->counters.remaps++;
+	if (!old_len) { /* one more alias of shared pages */
+		region_copy(old, new_len, new);
+		return;
+	}
+	if (new != old)
+		region_copy(old, old_len < new_len ? old_len : new_len, new);
+	if (new_len > old_len)
+		record_growth(old + old_len - 1, new + old_len, new + new_len);
+	if (new == old)
+		region_clear(old + new_len, old + old_len);
+	else if (!(a->flags & MREMAP_DONTUNMAP))
+		region_clear(old, old + old_len);
+}
+
+static void *call_mremap(const struct mremap_args *a)
+{
+	return real.mremap(a->old, a->old_len, a->new_len, a->flags,
+			   a->new_addr);
+}
+
+void *track_mremap(const struct mremap_args *a)
+{
+	bool locked = enter();
+	void *result = call_mremap(a);
+
+	if (result == MAP_FAILED && errno == ENOMEM && locked &&
+	    namer_retreat())
+		result = call_mremap(a);
+	if (result != MAP_FAILED && locked)
+		record_mremap(a, (uintptr_t)result);
+	leave(locked);
+	return result;
+}
+
+int track_brk(void *end)
+{
+	bool locked = enter();
+	int result = real.brk(end);
+
+	if (locked)
+		sync_brk();
+	leave(locked);
+	return result;
+}
+
+void *track_sbrk(intptr_t increment)
+{
+	bool locked = enter();
+	void *result = real.sbrk(increment);
+
+	if (locked)
+		sync_brk();
+	leave(locked);
+	return result;
+}
+
+/*
+ * Copy a program's name where the kernel did not look at it, which it does not
+ * without CONFIG_ANON_VMA_NAME: the pointer may be bad.
+ */
+static long name_fetch(const char *name, char buf[NAME_BYTES])
+{
+	size_t in_page = PAGE_BYTES - ((uintptr_t)name & (PAGE_BYTES - 1));
+	struct iovec to = {buf, NAME_BYTES};
+	struct iovec from[2] = {
+		{(void *)name, in_page < NAME_BYTES ? in_page : NAME_BYTES},
+		{(char *)name + in_page,
+		 in_page < NAME_BYTES ? NAME_BYTES - in_page : 0},
+	};
+	long n;
+
+	if (!caps.files)
+		return -EPERM;
+	n = sys_call(SYS_process_vm_readv, sys_getpid(), (long)&to, 1,
+		     (long)from, 2, 0);
+	return n > 0 && memchr(buf, 0, (size_t)n) ? n : -EFAULT;
+}
+
+int track_set_name(unsigned long addr, unsigned long len, const char *name)
+{
+	char text[NAME_BYTES] = "";
+	uint32_t id = 0;
+	bool locked;
+	bool took;
+	int result;
+	int err;
+
+	guard_enter();
+	took = !name || name_fetch(name, text) > 0;
+	if (took && lock_take(&registry_lock)) {
+		id = registry_string(text, strlen(text));
+		lock_drop(&registry_lock);
+	}
+	guard_leave();
+	locked = enter();
+	result = real.prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, addr, len, name);
+	err = errno;
+	/* ENOMEM: there were holes, and what is mapped is named */
+	if (locked && took && name_valid(text) && !(addr & (PAGE_BYTES - 1)) &&
+	    (!result || err == ENOMEM || (err == EINVAL && !caps.names)))
+		region_set_own_name(addr, page_up(addr + len), id);
+	leave(locked);
+	errno = err;
+	return result;
+}
+
+static void bss_record(const struct module *m)
+{
+	struct region_tag tag = {0};
+	bool locked;
+
+	if (m->bss_start >= m->bss_end || !CONFIG_NUMBER(bss))
+		return;
+	tag.site = site_of_owner(KIND_BSS, module_owner(m), "");
+	locked = region_lock_take();
+	if (!locked)
+		return;
+	region_set(m->bss_start, m->bss_end, &tag);
+	namer_apply(m->bss_start, m->bss_end, tag.site, 0);
+	own_flush();
+	region_lock_drop();
+}
+
+static void module_gone(const struct module *m)
+{
+	if (!region_lock_take())
+		return;
+	region_clear(m->start, m->end);
+	region_lock_drop();
+}
+
+static void modules_notice(void)
+{
+	uint32_t before = modules_unloads;
+
+	modules_update(bss_record, module_gone);
+	if (modules_unloads != before)
+		sites_forget_addresses();
+}
+
+void track_modules(void)
+{
+	if (!modules_changed())
+		return;
+	guard_enter();
+	modules_notice();
+	guard_leave();
+}
+
+void track_early(uintptr_t start, size_t len, uintptr_t caller)
+{
+	if (early.count == EARLY_MAX)
+		return;
+	early.call[early.count].start = start;
+	early.call[early.count].end = page_up(start + len);
+	early.call[early.count].caller = caller;
+	early.count++;
+}
+
+void track_stack(uintptr_t start, uintptr_t end, uint32_t site, uint32_t tid)
+{
+	struct region_tag tag = {.site = site, .tid = tid};
+	bool locked = enter();
+
+	if (locked) {
+		region_set(start, end, &tag);
+		namer_apply(start, end, site, tid);
+	}
+	leave(locked);
+}
+
+void track_stack_release(uintptr_t start, uintptr_t end, uint32_t tid)
+{
+	bool locked = enter();
+	const struct registry_region *r = locked ? region_at(end - 1) : NULL;
+
+	if (r && r->tid == tid) {
+		region_clear(start, end);
+		namer_remove(start, end);
+	}
+	leave(locked);
+}
+
+/* What interposers mapped before start-up is theirs, not the loader's. */
+static void early_record(void)
+{
+	for (uint32_t i = 0; i < early.count; i++) {
+		struct region_tag tag = {.site = early.call[i].site,
+					 .flags = REGION_EARLY};
+		const struct registry_region *r =
+			region_at(early.call[i].start);
+
+		if (r && r->end >= early.call[i].end)
+			region_set(early.call[i].start, early.call[i].end,
+				   &tag);
+	}
+}
+
+static void name_region(const struct registry_region *r)
+{
+	if (!(r->flags & (REGION_BRK | REGION_OWN)))
+		namer_apply(r->start, r->end, r->site, r->tid);
+}
+
+/* Record and name what was mapped before the shim. */
+static void adopt(void)
+{
+	struct registry_region *r;
+	uint32_t site = site_of_owner(KIND_MMAP, "ld.so", "start-up");
+
+	if (!region_lock_take())
+		return;
+	sync_from_kernel(site);
+	anonshim_registry->counters.resyncs = 0;
+	early_record();
+	for (uintptr_t at = 0; (r = region_at_or_above(at)); at = r->end)
+		if (r->flags & REGION_EARLY)
+			name_region(r);
+	own_flush();
+	region_lock_drop();
+}
+
+int track_init(const char *version, const char *options)
+{
+	int result;
+
+	mem_set_observer(own_note);
+	fork_mark = mem_map(PAGE_BYTES);
+	if (!fork_mark)
+		return -ENOMEM;
+	/* refused before Linux 4.14: raw forks then go unnoticed */
+	sys_madvise(fork_mark, PAGE_BYTES, MADV_WIPEONFORK);
+	*fork_mark = 1;
+	result = registry_init(version, options);
+	if (result)
+		return result;
+	namer_init();
+	result = sites_init();
+	if (result)
+		return result;
+	anonshim_registry->brk_start = (uintptr_t)sys_brk(NULL);
+	track_modules();
+	for (uint32_t i = 0; i < early.count; i++)
+		early.call[i].site =
+			site_of_stack(KIND_MMAP, &early.call[i].caller, 1);
+	guard_enter();
+	adopt();
+	guard_leave();
+	registry_flag_set(REGISTRY_READY);
+	return 0;
+}
+
+/* Which locks the fork under way could take in time. */
+static struct {
+	bool registry;
+	bool map;
+} fork_holds;
+
+void track_fork_prepare(void)
+{
+	bool registry;
+
+	guard_enter();
+	registry = lock_take(&registry_lock);
+	fork_holds.map = region_lock_take();
+	fork_holds.registry = registry;
+}
+
+void track_fork_parent(void)
+{
+	bool registry = fork_holds.registry;
+
+	if (fork_holds.map)
+		region_lock_drop();
+	if (registry)
+		lock_drop(&registry_lock);
+	guard_leave();
+}
+
+void track_fork_child(void)
+{
+	if (region_lock_reset())
+		registry_flag_set(REGISTRY_INEXACT);
+	lock_reset(&registry_lock);
+	*fork_mark = 1;
+	anonshim_registry->pid = (uint32_t)sys_getpid();
+	namer_after_fork();
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Call stacks, cheaply: a step costs a load or two once the rule of its
+ * address is cached (see cfi.h).
+ *
+ * Contract: unwind_capture() may be called anywhere in the program's own
+ * context, in signal handlers too; on a miss it blocks signals and takes
+ * registry_lock for a moment.  It reads stack memory only between the current
+ * stack pointer and the end of the mapping that holds it, whatever the rules
+ * say, so that bad call frame information cannot crash a program.
+ */
+#ifndef ANONSHIM_TRACK_UNWIND_H
+#define ANONSHIM_TRACK_UNWIND_H
+
+#include <stdint.h>
+
+#define UNWIND_DEPTH_MAX 32
+
+struct unwind_start {
+	uintptr_t pc; /* a return address */
+	uintptr_t sp; /* the stack pointer after that return */
+	uintptr_t fp; /* rbp after that return */
+};
+
+/*
+ * The place that called the function this is used in, which the compiler
+ * gives a frame pointer for it.
+ */
+#define UNWIND_CALLER()                                           \
+	((struct unwind_start){                                   \
+		.pc = (uintptr_t)__builtin_return_address(0),     \
+		.sp = (uintptr_t)__builtin_frame_address(0) + 16, \
+		.fp = *(const uintptr_t *)__builtin_frame_address(0)})
+
+/*
+ * Store up to DEPTH return addresses, START's first, in FRAMES.  Returns how
+ * many, at least 1.  The address interrupted by a signal is stored plus 1, so
+ * that minus 1 gives the instruction for every frame.
+ */
+unsigned unwind_capture(const struct unwind_start *start, uintptr_t *frames,
+			unsigned depth);
+
+#endif
