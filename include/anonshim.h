@@ -41,10 +41,12 @@ extern "C" {
 int anonshim_version(void) ANONSHIM_WEAK;
 
 /* Whether the shim is loaded, started, and as new as this header. */
+#ifndef ANONSHIM_BUILD
 static inline int anonshim_available(void)
 {
 	return anonshim_version && anonshim_version() >= ANONSHIM_API_VERSION;
 }
+#endif
 
 /*
  * Name LEN bytes at ADDR, as prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME) does,

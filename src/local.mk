@@ -48,6 +48,7 @@ EXTRA_libanonshim_la_DEPENDENCIES = src/shim/exports.map
 EXTRA_DIST += src/shim/exports.map
 
 include src/tool/local.mk
+include src/man/local.mk
 
 bin_PROGRAMS += anonshim
 anonshim_SOURCES = $(tool_core_sources) src/tool/main.c
@@ -57,7 +58,6 @@ anonshim_LDADD = $(TOOL_LIBS)
 include_HEADERS = include/anonshim.h
 pkgconfigdir = $(libdir)/pkgconfig
 pkgconfig_DATA = src/anonshim.pc
-dist_man_MANS = src/man/anonshim.1
 dist_bashcompletion_DATA = src/completion/anonshim.bash
 
 install-exec-hook:

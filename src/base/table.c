@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Growing tables; see table.h.
- *
- * With n = index / first_elems + 1, the chunk is the position k of n's highest
- * bit, and the chunk starts at element first_elems * (2^k - 1).
  */
 #include "base/table.h"
 
@@ -26,14 +23,6 @@ void table_init(struct registry_table *t, size_t elem_bytes, size_t first_elems)
 		.first_elems = (uint32_t)first_elems,
 		.count = 1,
 	};
-}
-
-void *table_at(const struct registry_table *t, uint64_t index)
-{
-	unsigned chunk = chunk_of(t, index);
-	uint64_t offset = index - chunk_start(t, chunk);
-
-	return (char *)t->chunk[chunk] + offset * t->elem_bytes;
 }
 
 static bool chunk_ensure(struct registry_table *t, unsigned chunk)

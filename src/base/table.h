@@ -19,8 +19,28 @@
 void table_init(struct registry_table *t, size_t elem_bytes,
 		size_t first_elems);
 
-/* The element at INDEX, below t->count. */
-void *table_at(const struct registry_table *t, uint64_t index);
+/*
+ * The element at INDEX, below t->count, given what table_init() was: constants
+ * where speed matters.  With n = (index >> FIRST_SHIFT) + 1 its chunk is the
+ * position k of n's highest bit, and that starts at element
+ * (2^k - 1) << FIRST_SHIFT.
+ */
+static inline void *table_element(const struct registry_table *t,
+				  uint64_t index, unsigned first_shift,
+				  size_t elem_bytes)
+{
+	unsigned chunk =
+		63 ^ (unsigned)__builtin_clzll((index >> first_shift) + 1);
+	uint64_t start = ((UINT64_C(1) << chunk) - 1) << first_shift;
+
+	return (char *)t->chunk[chunk] + (index - start) * elem_bytes;
+}
+
+static inline void *table_at(const struct registry_table *t, uint64_t index)
+{
+	return table_element(t, index, (unsigned)__builtin_ctz(t->first_elems),
+			     t->elem_bytes);
+}
 
 /*
  * Add COUNT neighbouring zeroed elements that lie in one chunk; elements

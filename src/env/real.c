@@ -92,6 +92,7 @@ struct real real = {
 	.prctl = raw_prctl,
 	.brk = raw_brk,
 	.sbrk = raw_sbrk,
+	.dl_iterate_phdr = dl_iterate_phdr,
 };
 
 void real_init(void)
@@ -111,6 +112,7 @@ void real_init(void)
 	LOOK_UP(prctl);
 	LOOK_UP(brk);
 	LOOK_UP(sbrk);
+	LOOK_UP(dl_iterate_phdr);
 	LOOK_UP(pthread_create);
 #undef LOOK_UP
 }

@@ -9,6 +9,7 @@
 #ifndef ANONSHIM_ENV_REAL_H
 #define ANONSHIM_ENV_REAL_H
 
+#include <link.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,8 @@ struct real {
 	int (*prctl)(int, ...);
 	int (*brk)(void *);
 	void *(*sbrk)(intptr_t);
+	int (*dl_iterate_phdr)(int (*)(struct dl_phdr_info *, size_t, void *),
+			       void *);
 	/* NULL before real_init() */
 	int (*pthread_create)(pthread_t *, const pthread_attr_t *,
 			      void *(*)(void *), void *);

@@ -13,12 +13,14 @@
 #include "track/track.h"
 #include "track/unwind.h"
 
-#include <linux/prctl.h>
+#include <errno.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
@@ -117,6 +119,8 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
 
 	if (!real.pthread_create)
 		real_init();
+	if (!real.pthread_create)
+		return EAGAIN;
 	if (!guard_open() || !CONFIG_NUMBER(stacks))
 		return real.pthread_create(thread, attr, routine, arg);
 	return stack_thread_create(thread, attr, routine, arg, &caller);
@@ -127,6 +131,8 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
  * it has just been loaded and relocated (it is gprof's hook): the one moment
  * at which its bss can be named without interposing dlopen.
  */
+void __gmon_start__(void);
+
 EXPORT void __gmon_start__(void)
 {
 	if (guard_open())

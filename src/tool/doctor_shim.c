@@ -129,10 +129,16 @@ static void judge(struct doctor_result *result, int status, const char *message)
 		doctor_say(result, DOCTOR_FAILED,
 			   "check with ldd what libanonshim.so lacks",
 			   "the loader did not load the shim: %.160s", message);
-	else
+	else if (WEXITSTATUS(status) == CHILD_NO_REGISTRY)
 		doctor_say(result, DOCTOR_FAILED, remedy,
 			   "the shim is loaded but has no registry%s%.160s",
 			   message[0] != '\0' ? ": " : "", message);
+	else
+		doctor_say(result, DOCTOR_FAILED, remedy,
+			   "a child under the shim ended with status %d%s"
+			   "%.160s",
+			   WEXITSTATUS(status), message[0] != '\0' ? ": " : "",
+			   message);
 }
 
 void doctor_preload(struct doctor_result *result)

@@ -78,12 +78,12 @@ static struct label label_of_file(struct strpool *pool, const struct vma *vma)
 		vma->owner != NULL ? vma->owner : vma_basename(path, pool);
 	if (strncmp(path, MEMFD, strlen(MEMFD)) == 0) {
 		/* Its name may hold slashes, for it is no path. */
-		size_t len = strlen(path + 1);
+		size_t len = strlen(path);
 		const char *tail = strstr(path, " (deleted)");
 
 		if (tail != NULL && tail[strlen(" (deleted)")] == '\0')
-			len = (size_t)(tail - path - 1);
-		label.owner = strpool_intern(pool, path + 1, len);
+			len = (size_t)(tail - path);
+		label.owner = strpool_intern(pool, path + 1, len - 1);
 	}
 	return label;
 }

@@ -24,6 +24,9 @@
 /* Smallest block malloc maps by itself, unless told otherwise. */
 #define MMAP_THRESHOLD (UINT64_C(128) << 10)
 
+/* Looked at in vain before only the likely places are: about 0.1 s. */
+#define MOST_PAGES 100000
+
 struct heap_info {
 	uint64_t arena;
 	uint64_t previous;
@@ -41,6 +44,8 @@ struct search {
 	struct claim_list *claims;
 	struct label arena;
 	struct label chunk;
+	uint64_t chunk_end; /* of the block found last */
+	unsigned patience;  /* pages that may still be looked at in vain */
 };
 
 static bool is_first_heap(uint64_t base, const struct heap_info *info)
@@ -124,43 +129,79 @@ static bool try_heap(const struct search *s, const struct vma *vma,
 	return true;
 }
 
-static bool try_chunk(const struct search *s, const struct vma *vma,
-		      uint64_t base, uint64_t *end)
+/* The size of the block whose header is at base, 0 if there is none. */
+static uint64_t chunk_bytes(const struct recognise *r, uint64_t base,
+			    uint64_t end)
 {
-	struct claim claim = {.start = base, .label = s->chunk};
-	uint64_t word[2], size;
+	uint64_t word[2], bytes;
 
-	if (recognise_read(s->r, base, word, sizeof(word)) != 0)
-		return false;
-	size = word[1] & ~CHUNK_FLAGS;
+	if (recognise_read(r, base, word, sizeof(word)) != 0)
+		return 0;
+	bytes = word[1] & ~CHUNK_FLAGS;
 	if (word[0] != 0 || (word[1] & CHUNK_FLAGS) != IS_MMAPPED ||
-	    size == 0 || size % s->r->page_bytes != 0 || size > vma->end - base)
-		return false;
-	if (size < MMAP_THRESHOLD && base + size != vma->end)
-		return false;
-	claim.end = base + size;
-	claim_list_add(s->claims, &claim);
-	*end = base + size;
+	    bytes % r->page_bytes != 0 || bytes > end - base)
+		return 0;
+	return bytes;
+}
+
+/* Whether blocks follow each other from base up to the very end. */
+static bool fill_up(const struct recognise *r, uint64_t base, uint64_t end)
+{
+	while (base < end) {
+		uint64_t bytes = chunk_bytes(r, base, end);
+
+		if (bytes == 0)
+			return false;
+		base += bytes;
+	}
 	return true;
 }
 
 /*
- * Blocks and heaps that follow each other are one VMA, from its start on; a
- * heap may also stand behind other memory, wherever it is aligned.
+ * Two words are little evidence: a block must also start where the VMA does
+ * and be as large as those malloc maps by itself, or its size must be just
+ * what remains of the VMA, alone or with blocks that follow it.
  */
-static void search_vma(const struct search *s, const struct vma *vma)
+static bool try_chunk(const struct search *s, const struct vma *vma,
+		      uint64_t base, uint64_t *end)
+{
+	struct claim claim = {.start = base, .label = s->chunk};
+	uint64_t bytes = chunk_bytes(s->r, base, vma->end);
+	bool first = base == vma->start || base == s->chunk_end;
+
+	if (bytes == 0)
+		return false;
+	if (!(first && bytes >= MMAP_THRESHOLD) &&
+	    !fill_up(s->r, base + bytes, vma->end))
+		return false;
+	claim.end = base + bytes;
+	claim_list_add(s->claims, &claim);
+	*end = claim.end;
+	return true;
+}
+
+/*
+ * Blocks and heaps lie side by side in a VMA, and beside other memory.  Every
+ * page may be the first of a block; looking at them all is limited.
+ */
+static void search_vma(struct search *s, const struct vma *vma)
 {
 	uint64_t at = vma->start;
 
 	while (at < vma->end) {
 		uint64_t next = (at + HEAP_BYTES) & ~(HEAP_BYTES - 1);
 
-		if (at % HEAP_BYTES == 0 && try_heap(s, vma, at, &next))
+		if (at % HEAP_BYTES == 0 && try_heap(s, vma, at, &next)) {
 			at = next;
-		else if (try_chunk(s, vma, at, &next))
+		} else if (try_chunk(s, vma, at, &next)) {
 			at = next;
-		else
+			s->chunk_end = next;
+		} else if (s->patience > 0) {
+			s->patience--;
+			at += s->r->page_bytes;
+		} else {
 			at = next;
+		}
 	}
 }
 

@@ -63,17 +63,35 @@ struct work {
 static void fill(struct work *w, const struct split_part *parts)
 {
 	for (size_t i = 0; i < w->n; i++) {
-		uint64_t bytes = parts[i].end - parts[i].start;
 		const struct page_count *count = &parts[i].pages;
-		uint64_t used =
-			count->exclusive + count->shared + count->swapped;
-		uint64_t pages = bytes / (w->page_kib * 1024);
 
 		w->exclusive[i] = count->exclusive;
 		w->shared[i] = count->shared;
 		w->swapped[i] = count->swapped;
+	}
+}
+
+/* What a part can hold beyond its resident pages. */
+static void find_room(struct work *w, const struct split_part *parts)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		uint64_t bytes = parts[i].end - parts[i].start;
+		uint64_t pages = bytes / (w->page_kib * 1024);
+		uint64_t used = w->exclusive[i] + w->shared[i];
+
 		w->room[i] = pages > used ? pages - used : 0;
 	}
+}
+
+/* A page that was swapped when it was counted may be resident now. */
+static void fit_swapped(struct work *w, uint64_t swapped)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		if (w->swapped[i] > w->room[i])
+			w->swapped[i] = w->room[i];
+		w->room[i] -= w->swapped[i];
+	}
+	fit(swapped, w->swapped, w->room, w->scratch, w->n);
 }
 
 /*
@@ -126,8 +144,10 @@ void split_figures(const struct vma *vma, struct split_part *parts, size_t n,
 	};
 
 	fill(&w, parts);
+	find_room(&w, parts);
 	fit_resident(&w, vma->rss_kib / w.page_kib);
-	fit(vma->swap_kib / w.page_kib, w.swapped, w.room, w.scratch, n);
+	find_room(&w, parts);
+	fit_swapped(&w, vma->swap_kib / w.page_kib);
 	spread_pss(&w, vma->pss_kib);
 	for (size_t i = 0; i < n; i++) {
 		parts[i].rss_kib = (w.exclusive[i] + w.shared[i]) * w.page_kib;

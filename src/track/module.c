@@ -11,16 +11,13 @@
 #include "base/fmt.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "env/guard.h"
+#include "env/real.h"
 #include "track/registry.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#define MODULES_MAX 4096
-#define TEXT_BYTES (512 * 1024)
 
 struct found {
 	struct module m;
@@ -29,18 +26,25 @@ struct found {
 };
 
 /*
- * The scratch mapping.  Texts are copied while the loader's lock is held:
- * without it another thread may unload the module under our eyes.
+ * The scratch mapping's head; found, gone and the text follow.  Texts are
+ * copied while the loader's lock is held: without it another thread may unload
+ * the module under our eyes.
  */
 struct gathering {
+	size_t bytes; /* of the mapping */
 	uint64_t adds;
 	uint64_t subs;
 	uint32_t count;
+	uint32_t capacity;
+	uint32_t gone_capacity;
 	struct fmt text;
-	struct found found[MODULES_MAX];
-	struct found gone[MODULES_MAX];
-	char text_bytes[TEXT_BYTES];
+	struct found *found;
+	struct found *gone;
 };
+
+/* Room for modules that other threads load between the two walks. */
+#define SPARE_MODULES 16
+#define SPARE_TEXT_BYTES 4096
 
 uint32_t modules_unloads;
 
@@ -66,7 +70,7 @@ bool modules_changed(void)
 {
 	uint64_t now[2] = {0, 0};
 
-	dl_iterate_phdr(read_counters, now);
+	real.dl_iterate_phdr(read_counters, now);
 	return now[0] != __atomic_load_n(&loaded.adds, __ATOMIC_RELAXED) ||
 	       now[1] != __atomic_load_n(&loaded.subs, __ATOMIC_RELAXED);
 }
@@ -127,8 +131,11 @@ static int gather(struct dl_phdr_info *info, size_t size, void *arg)
 	(void)size;
 	g->adds = info->dlpi_adds;
 	g->subs = info->dlpi_subs;
-	if (g->count == MODULES_MAX)
+	if (g->count == g->capacity) {
+		g->adds = 0; /* incomplete: try again at the next call */
+		g->subs = 0;
 		return 1;
+	}
 	f->m = (struct module){
 		.bias = info->dlpi_addr,
 		.phdr = info->dlpi_phdr,
@@ -291,7 +298,8 @@ static uint32_t drop_gone(struct gathering *g)
 			continue;
 		}
 		registry_module_at(m->id)->unloaded = 1;
-		g->gone[n++].m = *m;
+		if (n < g->gone_capacity)
+			g->gone[n++].m = *m;
 	}
 	loaded.count = kept;
 	return n;
@@ -332,20 +340,64 @@ static void announce(const struct gathering *g, uint32_t ngone,
 			on_load(&g->found[i].m);
 }
 
+struct measure {
+	size_t modules;
+	size_t text_bytes;
+};
+
+static int measure(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct measure *m = arg;
+	struct module module = {.bias = info->dlpi_addr};
+	const char *strings;
+
+	(void)size;
+	for (uint32_t i = 0; i < info->dlpi_phnum; i++)
+		segment_note(&module, &info->dlpi_phdr[i]);
+	strings = (const char *)module_dynamic(&module, DT_STRTAB);
+	m->modules++;
+	m->text_bytes += strlen(info->dlpi_name) + 2;
+	if (strings)
+		m->text_bytes +=
+			strlen(strings + module_dynamic(&module, DT_SONAME));
+	return 0;
+}
+
+/* The scratch mapping, large enough for what is loaded; NULL: no memory. */
+static struct gathering *scratch_make(void)
+{
+	struct measure m = {SPARE_MODULES, SPARE_TEXT_BYTES};
+	struct gathering *g;
+	size_t known = loaded.count + SPARE_MODULES;
+	size_t bytes;
+	long addr;
+
+	real.dl_iterate_phdr(measure, &m);
+	bytes = sizeof(*g) + (m.modules + known) * sizeof(struct found) +
+		m.text_bytes;
+	addr = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sys_failed(addr))
+		return NULL;
+	g = (void *)addr;
+	g->bytes = bytes;
+	g->capacity = (uint32_t)m.modules;
+	g->gone_capacity = (uint32_t)known;
+	g->found = (void *)(g + 1);
+	g->gone = g->found + m.modules;
+	fmt_init(&g->text, (char *)(g->gone + known), m.text_bytes);
+	return g;
+}
+
 int modules_update(module_each *on_load, module_each *on_unload)
 {
-	struct gathering *g;
+	struct gathering *g = scratch_make();
 	uint32_t ngone = 0;
-	long scratch =
-		sys_mmap(NULL, sizeof(*g), PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int result = 0;
 
-	if (sys_failed(scratch))
-		return (int)scratch;
-	g = (void *)scratch;
-	fmt_init(&g->text, g->text_bytes, sizeof(g->text_bytes));
-	dl_iterate_phdr(gather, g);
+	if (!g)
+		return -ENOMEM;
+	real.dl_iterate_phdr(gather, g);
 	if (lock_take(&registry_lock)) {
 		if (g->adds + g->subs > loaded.adds + loaded.subs)
 			ngone = merge(g);
@@ -356,6 +408,6 @@ int modules_update(module_each *on_load, module_each *on_unload)
 	} else {
 		result = -EAGAIN;
 	}
-	sys_munmap(g, sizeof(*g));
+	sys_munmap(g, g->bytes);
 	return result;
 }

@@ -23,13 +23,18 @@ static struct {
 
 void own_note(uintptr_t start, uintptr_t end)
 {
-	uint32_t i = __atomic_fetch_add(&noted.claimed, 1, __ATOMIC_RELAXED);
+	uint32_t i = __atomic_load_n(&noted.claimed, __ATOMIC_RELAXED);
 
-	if (i - __atomic_load_n(&noted.flushed, __ATOMIC_RELAXED) >=
-	    NOTED_MAX) {
-		registry_flag_set(REGISTRY_INEXACT);
-		return;
-	}
+	do {
+		if (i - __atomic_load_n(&noted.flushed, __ATOMIC_RELAXED) >=
+		    NOTED_MAX) {
+			if (anonshim_registry)
+				registry_flag_set(REGISTRY_INEXACT);
+			return;
+		}
+	} while (!__atomic_compare_exchange_n(&noted.claimed, &i, i + 1, true,
+					      __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
 	noted.range[i % NOTED_MAX].start = start;
 	__atomic_store_n(&noted.range[i % NOTED_MAX].end, end,
 			 __ATOMIC_RELEASE);

@@ -23,7 +23,9 @@ static uint32_t free_slots;
 
 static struct registry_region *at(uint32_t slot)
 {
-	return table_at(&anonshim_registry->table[REGISTRY_REGIONS], slot);
+	return table_element(&anonshim_registry->table[REGISTRY_REGIONS], slot,
+			     REGIONS_FIRST_SHIFT,
+			     sizeof(struct registry_region));
 }
 
 static uint32_t priority(uint32_t slot)

@@ -16,7 +16,6 @@
 #define MODULES_FIRST 64
 #define SITES_FIRST 256
 #define FRAMES_FIRST 1024
-#define REGIONS_FIRST 256
 
 struct registry_head *anonshim_registry __attribute__((visibility("default")));
 struct lock registry_lock = LOCK_INIT(LOCK_SITE);
@@ -76,7 +75,7 @@ static void tables_init(struct registry_head *head)
 		   SITES_FIRST);
 	table_init(&t[REGISTRY_FRAMES], sizeof(uint64_t), FRAMES_FIRST);
 	table_init(&t[REGISTRY_REGIONS], sizeof(struct registry_region),
-		   REGIONS_FIRST);
+		   1 << REGIONS_FIRST_SHIFT);
 }
 
 int registry_init(const char *version, const char *options)

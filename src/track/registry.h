@@ -16,6 +16,9 @@
 
 #include <stddef.h>
 
+/* Elements in the first chunk of the table of regions: 1 << this. */
+#define REGIONS_FIRST_SHIFT 8
+
 /* NULL until registry_init() has succeeded; exported for the tool. */
 extern struct registry_head *anonshim_registry;
 

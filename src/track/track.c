@@ -39,6 +39,7 @@
 
 #define HUGE_SHIFT_DEFAULT 21 /* x86-64 */
 #define EARLY_MAX 64
+#define MEND_INTERVAL 1000 /* calls */
 
 /*
  * A page that reads zero in a child (MADV_WIPEONFORK): tells a child of
@@ -56,6 +57,19 @@ static struct {
 	} call[EARLY_MAX];
 } early;
 
+/* Read the map back; where /proc is not to be had, ask only now and then. */
+static void mend(void)
+{
+	static unsigned calls_to_wait;
+
+	if (calls_to_wait) {
+		calls_to_wait--;
+		return;
+	}
+	if (!caps.files || sync_from_kernel(site_unknown))
+		calls_to_wait = MEND_INTERVAL;
+}
+
 /* Block signals and lock the map.  False: go on without a record. */
 static bool enter(void)
 {
@@ -67,8 +81,8 @@ static bool enter(void)
 		registry_flag_set(REGISTRY_INEXACT);
 		return false;
 	}
-	if (anonshim_registry->flags & REGISTRY_INEXACT && caps.files)
-		sync_from_kernel(site_unknown);
+	if (anonshim_registry->flags & REGISTRY_INEXACT)
+		mend();
 	return true;
 }
 
