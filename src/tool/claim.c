@@ -16,7 +16,8 @@ static struct label label_of_site(const struct registry *reg, uint32_t index,
 	const char *owner = registry_string(reg, site->owner);
 	struct label label;
 
-	if (owner[0] == '\0')
+	/* The shim's own memory: `anonshim: registry`. */
+	if (owner[0] == '\0' || site->kind == KIND_NONE)
 		return label_parse(pool, name);
 	label = label_make(pool, owner, registry_kind_word(site->kind), "",
 			   name);

@@ -39,6 +39,12 @@ static const uint64_t heap_info_bytes[] = {0x20, 0x30};
 /* Of `top` in malloc_state, before 2.27 and since. */
 static const uint64_t top_offset[] = {0x58, 0x60};
 
+/* A range that nobody has claimed: a VMA or what claims leave of it. */
+struct gap {
+	uint64_t start;
+	uint64_t end;
+};
+
 struct search {
 	const struct recognise *r;
 	struct claim_list *claims;
@@ -112,14 +118,14 @@ static uint64_t heap_end(const struct recognise *r, uint64_t base,
 	return base + writable;
 }
 
-static bool try_heap(const struct search *s, const struct vma *vma,
+static bool try_heap(const struct search *s, const struct gap *gap,
 		     uint64_t base, uint64_t *end)
 {
 	struct claim claim = {.start = base, .label = s->arena};
 	struct heap_info info;
 
 	if (!read_heap_info(s->r, base, &info) ||
-	    info.writable > vma->end - base ||
+	    info.writable > gap->end - base ||
 	    (!is_first_heap(base, &info) && info.previous % HEAP_BYTES != 0) ||
 	    !arena_fits(s->r, info.arena))
 		return false;
@@ -158,21 +164,21 @@ static bool fill_up(const struct recognise *r, uint64_t base, uint64_t end)
 }
 
 /*
- * Two words are little evidence: a block must also start where the VMA does
+ * Two words are little evidence: a block must also start where the gap does
  * and be as large as those malloc maps by itself, or its size must be just
- * what remains of the VMA, alone or with blocks that follow it.
+ * what remains of the gap, alone or with blocks that follow it.
  */
-static bool try_chunk(const struct search *s, const struct vma *vma,
+static bool try_chunk(const struct search *s, const struct gap *gap,
 		      uint64_t base, uint64_t *end)
 {
 	struct claim claim = {.start = base, .label = s->chunk};
-	uint64_t bytes = chunk_bytes(s->r, base, vma->end);
-	bool first = base == vma->start || base == s->chunk_end;
+	uint64_t bytes = chunk_bytes(s->r, base, gap->end);
+	bool first = base == gap->start || base == s->chunk_end;
 
 	if (bytes == 0)
 		return false;
 	if (!(first && bytes >= MMAP_THRESHOLD) &&
-	    !fill_up(s->r, base + bytes, vma->end))
+	    !fill_up(s->r, base + bytes, gap->end))
 		return false;
 	claim.end = base + bytes;
 	claim_list_add(s->claims, &claim);
@@ -184,16 +190,16 @@ static bool try_chunk(const struct search *s, const struct vma *vma,
  * Blocks and heaps lie side by side in a VMA, and beside other memory.  Every
  * page may be the first of a block; looking at them all is limited.
  */
-static void search_vma(struct search *s, const struct vma *vma)
+static void search_gap(struct search *s, const struct gap *gap)
 {
-	uint64_t at = vma->start;
+	uint64_t at = gap->start;
 
-	while (at < vma->end) {
+	while (at < gap->end) {
 		uint64_t next = (at + HEAP_BYTES) & ~(HEAP_BYTES - 1);
 
-		if (at % HEAP_BYTES == 0 && try_heap(s, vma, at, &next)) {
+		if (at % HEAP_BYTES == 0 && try_heap(s, gap, at, &next)) {
 			at = next;
-		} else if (try_chunk(s, vma, at, &next)) {
+		} else if (try_chunk(s, gap, at, &next)) {
 			at = next;
 			s->chunk_end = next;
 		} else if (s->patience > 0) {
@@ -234,12 +240,20 @@ static struct label make_label(const struct recognise *r, const char *owner,
 	return label_make(r->pool, owner, "heap", site, name);
 }
 
-static bool is_claimed(const struct claim_list *taken, const struct vma *vma)
+/* What of a VMA nobody has claimed. */
+static void search_vma(struct search *s, const struct claim_list *taken,
+		       const struct vma *vma)
 {
-	size_t i = claim_list_lower(taken, vma->start);
+	struct gap gap = {vma->start, vma->end};
 
-	return i < taken->count && taken->v[i].start <= vma->start &&
-	       taken->v[i].end >= vma->end;
+	for (size_t i = claim_list_lower(taken, vma->start);
+	     i < taken->count && taken->v[i].start < vma->end; i++) {
+		gap.end = taken->v[i].start;
+		search_gap(s, &gap);
+		gap.start = taken->v[i].end;
+	}
+	gap.end = vma->end;
+	search_gap(s, &gap);
 }
 
 void recognise_malloc(const struct recognise *r, const struct claim_list *taken,
@@ -256,8 +270,7 @@ void recognise_malloc(const struct recognise *r, const struct claim_list *taken,
 		const struct vma *vma = &r->vmas->v[i];
 
 		if (vma->class == VMA_ANON && vma->anon_name == NULL &&
-		    vma->rss_kib > 0 && memcmp(vma->perms, "rw-p", 4) == 0 &&
-		    !is_claimed(taken, vma))
-			search_vma(&s, vma);
+		    vma->rss_kib > 0 && memcmp(vma->perms, "rw-p", 4) == 0)
+			search_vma(&s, taken, vma);
 	}
 }

@@ -45,8 +45,7 @@ static int fail_read(const struct subject *subject, const char *file, int error)
 	snprintf(what, sizeof(what), "read %s of process", file);
 	snprintf(pid, sizeof(pid), "%d", (int)subject->pid);
 	if (error == -ESRCH || procfs_gone(&subject->proc))
-		return cli_fail(what, pid, ESRCH,
-				"it has ended; check the PID");
+		return cli_fail(what, pid, ESRCH, "it has ended");
 	if (error == -EACCES || error == -EPERM)
 		return cli_fail(what, pid, -error,
 				"run anonshim as its user or as root");
@@ -54,6 +53,16 @@ static int fail_read(const struct subject *subject, const char *file, int error)
 		return cli_fail(what, pid, EBADMSG,
 				"it is not what the kernel writes");
 	return cli_fail(what, pid, -error, NULL);
+}
+
+static int fail_find(const struct subject *subject, int error)
+{
+	char pid[32];
+
+	snprintf(pid, sizeof(pid), "%d", (int)subject->pid);
+	return cli_fail("find process", pid, -error,
+			error == -ESRCH ? "check the PID"
+					: "see whether /proc is mounted");
 }
 
 static void read_names(struct subject *subject)
@@ -168,10 +177,14 @@ static void tell_view(const struct subject *subject, enum view view)
 			 (int)subject->pid);
 }
 
-static void tell_registry(const struct subject *subject)
+static void tell_registry(const struct subject *subject, enum view view)
 {
 	const struct registry *reg = &subject->registry;
 
+	if (reg->torn && view < VIEW_REGISTRY_MOVED)
+		cli_note("the registry of process %d is being written and "
+			 "does not come to rest; an owner may be stale",
+			 (int)subject->pid);
 	if (reg->bad + reg->overlaps > 0)
 		cli_note("the registry of process %d is damaged: left out "
 			 "%llu entries that make no sense and %llu regions "
@@ -202,7 +215,7 @@ static int take_good_view(struct subject *subject, uint64_t head)
 	}
 	tell_view(subject, view);
 	if (subject->has_registry)
-		tell_registry(subject);
+		tell_registry(subject, view);
 	return CLI_OK;
 }
 
@@ -229,20 +242,19 @@ static void tell_without(const struct subject *subject, int status)
 				 : "showing what smaps alone tells");
 }
 
+/* A program always has VMAs, until it ends. */
 static int check_has_memory(const struct subject *subject)
 {
 	char pid[32];
 
 	if (subject->vmas.count > 0)
 		return CLI_OK;
-	if (procfs_gone(&subject->proc))
+	if (!procfs_is_kernel_thread(&subject->proc))
 		return fail_read(subject, "smaps", -ESRCH);
 	snprintf(pid, sizeof(pid), "%d", (int)subject->pid);
 	return cli_fail_text("read memory of process", pid,
-			     procfs_is_kernel_thread(&subject->proc)
-				     ? "it is a thread of the kernel"
-				     : "it has none",
-			     "give the PID of a program that runs");
+			     "it is a thread of the kernel",
+			     "give the PID of a program");
 }
 
 static int find_registry(struct subject *subject, uint64_t *head)
@@ -322,7 +334,7 @@ int subject_open_live(struct subject *subject, const char *proc, pid_t pid)
 	procmem_init(&subject->mem, pid);
 	status = procfs_open(&subject->proc, proc, pid);
 	if (status != 0)
-		return fail_read(subject, "/proc", status);
+		return fail_find(subject, status);
 	read_names(subject);
 	pagemap_init(&subject->pagemap, procfs_file(&subject->proc, "pagemap"),
 		     subject->page_bytes);

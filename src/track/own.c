@@ -11,6 +11,8 @@
 
 #define NOTED_MAX 64
 
+uint32_t own_pending;
+
 /* Slots are claimed by `claimed` and valid once `end` is set. */
 static struct {
 	uint32_t claimed;
@@ -38,9 +40,10 @@ void own_note(uintptr_t start, uintptr_t end)
 	noted.range[i % NOTED_MAX].start = start;
 	__atomic_store_n(&noted.range[i % NOTED_MAX].end, end,
 			 __ATOMIC_RELEASE);
+	__atomic_fetch_add(&own_pending, 1, __ATOMIC_RELAXED);
 }
 
-void own_flush(void)
+void own_flush_noted(void)
 {
 	struct region_tag tag = {.site = site_own, .flags = REGION_OWN};
 
@@ -54,6 +57,7 @@ void own_flush(void)
 			return; /* its owner is about to fill it in */
 		noted.range[i].end = 0;
 		__atomic_fetch_add(&noted.flushed, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_sub(&own_pending, 1, __ATOMIC_RELAXED);
 		region_set(noted.range[i].start, end, &tag);
 		namer_apply(noted.range[i].start, end, site_own, 0);
 	}

@@ -12,6 +12,14 @@
 #include <stdint.h>
 
 void own_note(uintptr_t start, uintptr_t end);
-void own_flush(void);
+void own_flush_noted(void);
+
+extern uint32_t own_pending; /* mappings noted and not yet entered */
+
+static inline void own_flush(void)
+{
+	if (__atomic_load_n(&own_pending, __ATOMIC_RELAXED))
+		own_flush_noted();
+}
 
 #endif

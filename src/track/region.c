@@ -80,28 +80,36 @@ static void slot_give(uint32_t slot)
 	free_slots = slot;
 }
 
+/* The regions on both sides of an address; slots, 0: none. */
+struct place {
+	uint32_t below; /* the last that starts below */
+	uint32_t above; /* the first that starts at or above */
+};
+
+static struct place locate(uintptr_t addr)
+{
+	struct place p = {0, 0};
+
+	for (uint32_t n = root; n;) {
+		struct registry_region *r = at(n);
+
+		if (r->start < addr) {
+			p.below = n;
+			n = r->right;
+		} else {
+			p.above = n;
+			n = r->left;
+		}
+	}
+	return p;
+}
+
 /* Slot of the first region that ends above ADDR, or 0. */
 static uint32_t find_ending_above(uintptr_t addr)
 {
-	uint32_t best = 0;
+	struct place p = locate(addr);
 
-	for (uint32_t n = root; n;) {
-		if (at(n)->end > addr) {
-			best = n;
-			n = at(n)->left;
-		} else {
-			n = at(n)->right;
-		}
-	}
-	return best;
-}
-
-/* Slot of the region that ends at ADDR exactly, or 0. */
-static uint32_t find_ending_at(uintptr_t addr)
-{
-	uint32_t n = addr ? find_ending_above(addr - 1) : 0;
-
-	return n && at(n)->end == addr ? n : 0;
+	return p.below && at(p.below)->end > addr ? p.below : p.above;
 }
 
 static void tree_insert(uint32_t slot)
@@ -155,6 +163,13 @@ static void tree_remove(uint32_t slot)
 	*link = a ? a : b;
 }
 
+static void drop(uint32_t slot)
+{
+	tree_remove(slot);
+	slot_give(slot);
+	anonshim_registry->counters.regions--;
+}
+
 static bool alike(const struct registry_region *r, const struct region_tag *t)
 {
 	return r->site == t->site && r->own_name == t->own_name &&
@@ -171,26 +186,27 @@ struct region_tag region_tag_of(const struct registry_region *r)
 	};
 }
 
-/* Add a region where there is none; grow a neighbour where it is alike. */
-static void insert(uintptr_t start, uintptr_t end, const struct region_tag *tag)
+/*
+ * Add a region where there is none, at P = locate(START); grow a neighbour
+ * where it is alike.
+ */
+static void insert_at(struct place p, uintptr_t start, uintptr_t end,
+		      const struct region_tag *tag)
 {
-	uint32_t before = find_ending_at(start);
-	uint32_t after = find_ending_above(end);
+	bool below =
+		p.below && at(p.below)->end == start && alike(at(p.below), tag);
+	bool above =
+		p.above && at(p.above)->start == end && alike(at(p.above), tag);
 	uint32_t slot;
 
-	if (after && (at(after)->start != end || !alike(at(after), tag)))
-		after = 0;
-	if (before && alike(at(before), tag)) {
-		at(before)->end = after ? at(after)->end : end;
-		if (after) {
-			tree_remove(after);
-			slot_give(after);
-			anonshim_registry->counters.regions--;
-		}
+	if (below) {
+		at(p.below)->end = above ? at(p.above)->end : end;
+		if (above)
+			drop(p.above);
 		return;
 	}
-	if (after) {
-		at(after)->start = start; /* its place in the order stays */
+	if (above) {
+		at(p.above)->start = start; /* its place in the order stays */
 		return;
 	}
 	slot = slot_take();
@@ -211,6 +227,11 @@ static void insert(uintptr_t start, uintptr_t end, const struct region_tag *tag)
 	anonshim_registry->counters.regions++;
 }
 
+static void insert(uintptr_t start, uintptr_t end, const struct region_tag *tag)
+{
+	insert_at(locate(start), start, end, tag);
+}
+
 /* Take [START, END) out of the region in SLOT, which overlaps it. */
 static void cut(uint32_t slot, uintptr_t start, uintptr_t end)
 {
@@ -225,29 +246,38 @@ static void cut(uint32_t slot, uintptr_t start, uintptr_t end)
 	} else if (tail > end) {
 		r->start = end;
 	} else {
-		tree_remove(slot);
-		slot_give(slot);
-		anonshim_registry->counters.regions--;
+		drop(slot);
 	}
 }
 
-static void clear(uintptr_t start, uintptr_t end)
+/* The first region that overlaps [START, END), given P = locate(START). */
+static uint32_t overlap(struct place p, uintptr_t start, uintptr_t end)
+{
+	if (p.below && at(p.below)->end > start)
+		return p.below;
+	return p.above && at(p.above)->start < end ? p.above : 0;
+}
+
+/* Clear [START, END) of which P = locate(START); returns it as it is then. */
+static struct place clear(struct place p, uintptr_t start, uintptr_t end)
 {
 	uint32_t slot;
 
-	while (start < end && (slot = find_ending_above(start)) &&
-	       at(slot)->start < end)
+	while ((slot = overlap(p, start, end))) {
 		cut(slot, start, end);
+		p = locate(start);
+	}
+	return p;
 }
 
 void region_clear(uintptr_t start, uintptr_t end)
 {
-	uint32_t slot = find_ending_above(start);
+	struct place p = locate(start);
 
-	if (start >= end || !slot || at(slot)->start >= end)
+	if (start >= end || !overlap(p, start, end))
 		return;
 	write_begin();
-	clear(start, end);
+	clear(p, start, end);
 	write_end();
 }
 
@@ -256,8 +286,7 @@ void region_set(uintptr_t start, uintptr_t end, const struct region_tag *tag)
 	if (start >= end)
 		return;
 	write_begin();
-	clear(start, end);
-	insert(start, end, tag);
+	insert_at(clear(locate(start), start, end), start, end, tag);
 	write_end();
 }
 
@@ -266,7 +295,7 @@ void region_copy(uintptr_t from, size_t len, uintptr_t to)
 	uintptr_t done = from;
 
 	write_begin();
-	clear(to, to + len);
+	clear(locate(to), to, to + len);
 	/* inserting may merge and move slots: search anew for every piece */
 	while (done < from + len) {
 		uint32_t slot = find_ending_above(done);

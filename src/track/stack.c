@@ -21,9 +21,6 @@
 
 #include <errno.h>
 
-/* Without PROCMAP_QUERY: more VMAs than this are not read once a thread. */
-#define VMAS_TO_READ 4096
-
 struct start {
 	struct start *next;
 	void *(*routine)(void *);
@@ -100,7 +97,7 @@ static bool neighbours_find(struct neighbours *n)
 		n->found = true;
 		if (procmaps_query(n->vma.start - 1, &n->below))
 			n->below.end = 0;
-	} else if (anonshim_registry->counters.regions < VMAS_TO_READ) {
+	} else if (registry_maps_short()) {
 		procmaps_read(look, n);
 	}
 	return n->found;

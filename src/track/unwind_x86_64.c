@@ -94,7 +94,7 @@ static bool stack_find(uintptr_t sp)
 	guard_enter();
 	if (caps.procmap)
 		result = procmaps_query(sp, &vma);
-	if (result)
+	if (result && registry_maps_short())
 		result = procmaps_find(sp, &vma);
 	guard_leave();
 	if (result || !vma.writable || sp < vma.start || sp >= vma.end)
