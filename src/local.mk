@@ -21,6 +21,7 @@ shim_core_sources = \
 	src/track/name.c src/track/name.h \
 	src/track/namer.c src/track/namer.h \
 	src/track/own.c src/track/own.h \
+	src/track/readable.c src/track/readable.h \
 	src/track/region.c src/track/region.h \
 	src/track/registry.c src/track/registry.h \
 	src/track/site.c src/track/site.h \

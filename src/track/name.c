@@ -5,12 +5,25 @@
 #include "track/name.h"
 
 #include "base/fmt.h"
+#include "track/readable.h"
+#include "wire/registry_abi.h"
 
 #include <string.h>
 
 /* Room for a name before it is cut: every part at its longest. */
 #define DRAFT_BYTES 512
 #define OWNER_MIN 16 /* bytes of the owner that no site may push out */
+
+const char *name_kind(unsigned kind)
+{
+	static const char *const words[KIND_COUNT] = {
+#define X(constant, word) [constant] = word,
+		REGISTRY_KINDS(X)
+#undef X
+	};
+
+	return kind < KIND_COUNT ? words[kind] : "";
+}
 
 /* is_valid_name_char() of mm/madvise.c */
 static bool char_valid(char c)
@@ -72,10 +85,14 @@ void name_compose(const char *template, const struct name_parts *parts,
 		  char out[NAME_BYTES])
 {
 	char draft[DRAFT_BYTES];
-	const char *site = parts->site;
+	char readable[DRAFT_BYTES];
+	const char *site = readable;
 	size_t owner_max = strlen(parts->owner);
+	struct fmt f;
 	size_t len;
 
+	fmt_init(&f, readable, sizeof(readable));
+	readable_name(parts->site, &f);
 	/* one byte at a time: simple, and done once a site */
 	while ((len = expand(template, parts, site, owner_max, draft,
 			     sizeof(draft))) >= NAME_BYTES) {

@@ -16,15 +16,19 @@
 struct name_parts {
 	const char *owner;
 	const char *kind;
-	const char *site; /* may be "" */
+	const char *site; /* a symbol, may be "" */
 	uint32_t tid;	  /* 0: leave %t out */
 	uint32_t pid;	  /* 0: leave %p out */
 };
 
+/* The word for KIND (enum registry_kind) in names. */
+const char *name_kind(unsigned kind);
+
 /*
- * Expand TEMPLATE (%o %k %s %t %p %%) into OUT.  A name too long loses the
- * beginning of its site, then the end of its owner; characters that the
- * kernel refuses become `!`; blanks at the end are dropped.
+ * Expand TEMPLATE (%o %k %s %t %p %%) into OUT; a C++ symbol is made readable
+ * (see readable.h).  A name too long loses the beginning of its site, then the
+ * end of its owner; characters that the kernel refuses become `!`; blanks at
+ * the end are dropped.
  */
 void name_compose(const char *template, const struct name_parts *parts,
 		  char out[NAME_BYTES]);

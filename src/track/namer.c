@@ -89,14 +89,9 @@ static uint64_t vmas(void)
 static const char *name_choose(const struct registry_site *site, uint32_t tid,
 			       char buf[NAME_BYTES])
 {
-	static const char *const words[] = {
-#define X(constant, word) [constant] = word,
-		REGISTRY_KINDS(X)
-#undef X
-	};
 	struct name_parts parts = {
 		.owner = registry_text(site->owner),
-		.kind = words[site->kind],
+		.kind = name_kind(site->kind),
 		.site = registry_text(site->symbol),
 		.tid = tid,
 		.pid = anonshim_registry->pid,

@@ -143,13 +143,8 @@ static struct function function_get(uintptr_t pc, uint64_t frame)
 
 static uint32_t name_make(uint8_t kind, const char *owner, const char *symbol)
 {
-	static const char *const words[] = {
-#define X(constant, word) [constant] = word,
-		REGISTRY_KINDS(X)
-#undef X
-	};
 	struct name_parts parts = {
-		.owner = owner, .kind = words[kind], .site = symbol};
+		.owner = owner, .kind = name_kind(kind), .site = symbol};
 	char name[NAME_BYTES];
 
 	name_compose(CONFIG_TEXT(name), &parts, name);
@@ -328,12 +323,14 @@ void sites_forget_addresses(void)
 int sites_init(void)
 {
 	static const char own[] = "anonshim: registry";
+	static const char heap[] = "[heap]";
 
 	table_init(&extras, sizeof(struct extra), FIRST_EXTRAS);
 	table_init(&functions, sizeof(struct function), FIRST_EXTRAS);
 	site_own = owner_site(KIND_NONE, "anonshim", "registry",
 			      registry_string(own, sizeof(own) - 1));
 	site_unknown = owner_site(KIND_MMAP, "(unknown)", "", 0);
-	site_brk = owner_site(KIND_HEAP, "[heap]", "brk", 0);
+	site_brk = owner_site(KIND_HEAP, heap, "brk",
+			      registry_string(heap, sizeof(heap) - 1));
 	return site_own && site_unknown && site_brk ? 0 : -ENOMEM;
 }

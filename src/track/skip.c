@@ -15,7 +15,12 @@ static const char functions[] =
 	"mmap:mmap64:*_mmap:mmap_*:*xmmap*:mremap:*_mremap:xmalloc*:xcalloc*:"
 	"xrealloc*:g_malloc*:g_slice_*:g_thread_new*:_Znw*:_Zna*:"
 	"_PyObject_ArenaMmap:_PyMem_ArenaAlloc:uv_thread_create*:"
-	"g_system_thread_new";
+	"g_system_thread_new:"
+	/* the page allocators of V8 and of the JVM */
+	"_ZN2v84base*:_ZN2v88internal13AllocatePages*:"
+	"_ZN2v88internal13VirtualMemory*:_ZN2os*reserve_memory*:"
+	"_ZN2os*commit_memory*:_ZN2os*map_memory*:_ZN5Linux*:"
+	"_ZN13ReservedSpace*:_ZN17ReservedHeapSpace*:_ZN12VirtualSpace*";
 
 static const char allocator_modules[] =
 	"libjemalloc.so*:libtcmalloc*.so*:libmimalloc*.so*:libsnmalloc*.so*:"
