@@ -256,9 +256,10 @@ static void print_stacks(struct callstack *stack, const struct part *part,
 
 		if (site->nframes == 0)
 			continue;
-		fprintf(to, "  call stack of %s in %llu regions\n",
+		fprintf(to, "  call stack of %s in %llu %s\n",
 			text_human(size, uses.use[i].bytes / 1024),
-			(unsigned long long)uses.use[i].regions);
+			(unsigned long long)uses.use[i].regions,
+			uses.use[i].regions == 1 ? "region" : "regions");
 		callstack_print(stack, site, to);
 	}
 	if (uses.count > MOST_STACKS)

@@ -5,8 +5,10 @@
  */
 #include "tool/report.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "tool/mem.h"
 #include "tool/table.h"
 #include "tool/text.h"
 
@@ -110,6 +112,27 @@ static uint64_t number_of(const struct amounts *sum, uint64_t anon_kib,
 	}
 }
 
+/* A name of ours with the function as people read it: `owner: kind site`. */
+static void add_name(struct table *table, const struct label *label)
+{
+	size_t owner = strlen(label->owner), kind = strlen(label->kind);
+	const char *name = label->name;
+	char *readable;
+
+	if (strncmp(name, label->owner, owner) != 0 ||
+	    strncmp(name + owner, ": ", 2) != 0 ||
+	    strncmp(name + owner + 2, label->kind, kind) != 0 ||
+	    strncmp(name + owner + 2 + kind, " _Z", 3) != 0) {
+		table_text(table, name);
+		return;
+	}
+	if (asprintf(&readable, "%s: %s %s", label->owner, label->kind,
+		     label->site) < 0)
+		readable = mem_strdup(name);
+	table_text(table, readable);
+	free(readable);
+}
+
 static void add_line(struct table *table, const struct shape *shape,
 		     const struct label *label, const struct amounts *sum,
 		     uint64_t anon_kib)
@@ -117,7 +140,9 @@ static void add_line(struct table *table, const struct shape *shape,
 	for (size_t c = 0; c < shape->count; c++) {
 		enum field field = shape->field[c];
 
-		if (field >= FIELD_OWNER)
+		if (field == FIELD_NAME)
+			add_name(table, label);
+		else if (field >= FIELD_OWNER)
 			table_text(table, text_of(label, field));
 		else if (field == FIELD_VMAS)
 			table_number(table, sum->vmas);

@@ -1,1 +1,267 @@
 # SPDX-License-Identifier: BSD-2-Clause
+# One Criterion binary a module, linked with the shim's core or the tool's.
+
+if HAVE_CRITERION
+
+check_LIBRARIES += tests/unit/libshimcore.a tests/unit/libtoolcore.a
+
+tests_unit_libshimcore_a_SOURCES = $(shim_core_sources) \
+	tests/unit/support.c tests/unit/support.h
+tests_unit_libshimcore_a_CPPFLAGS = $(AM_CPPFLAGS) -DANONSHIM_SYS_HOOK
+tests_unit_libshimcore_a_CFLAGS = $(AM_CFLAGS) $(SANITIZER_CFLAGS)
+
+tests_unit_libtoolcore_a_SOURCES = $(tool_core_sources)
+tests_unit_libtoolcore_a_CFLAGS = $(AM_CFLAGS) $(SANITIZER_CFLAGS)
+
+shim_unit_tests = \
+	tests/unit/test_caps \
+	tests/unit/test_cfi \
+	tests/unit/test_config \
+	tests/unit/test_faults \
+	tests/unit/test_fmt \
+	tests/unit/test_glob \
+	tests/unit/test_index \
+	tests/unit/test_lock \
+	tests/unit/test_log \
+	tests/unit/test_module \
+	tests/unit/test_name \
+	tests/unit/test_namer \
+	tests/unit/test_own \
+	tests/unit/test_procmaps \
+	tests/unit/test_region \
+	tests/unit/test_registry \
+	tests/unit/test_site \
+	tests/unit/test_skip \
+	tests/unit/test_stack \
+	tests/unit/test_symbol \
+	tests/unit/test_sync \
+	tests/unit/test_sys \
+	tests/unit/test_table \
+	tests/unit/test_track \
+	tests/unit/test_unwind
+
+# Variables that automake takes for targets of their own, one a test.
+UNIT_CPPFLAGS = $(AM_CPPFLAGS) -DANONSHIM_SYS_HOOK -I$(top_srcdir)/tests/unit \
+	-DTEST_BUILD_DIR='"$(abs_top_builddir)/tests/unit"'
+UNIT_CFLAGS = $(AM_CFLAGS) $(SANITIZER_CFLAGS)
+UNIT_LDADD = tests/unit/libshimcore.a -lcriterion
+TOOL_UNIT_LDADD = tests/unit/libtoolcore.a -lcriterion $(TOOL_LIBS)
+
+tests_unit_test_caps_SOURCES = tests/unit/test_caps.c
+tests_unit_test_caps_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_caps_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_caps_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_config_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_config_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_faults_SOURCES = tests/unit/test_faults.c
+tests_unit_test_faults_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_faults_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_faults_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_fmt_SOURCES = tests/unit/test_fmt.c
+tests_unit_test_fmt_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_fmt_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_fmt_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_glob_SOURCES = tests/unit/test_glob.c
+tests_unit_test_glob_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_glob_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_glob_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_index_SOURCES = tests/unit/test_index.c
+tests_unit_test_index_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_index_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_index_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_lock_SOURCES = tests/unit/test_lock.c
+tests_unit_test_lock_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_lock_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_lock_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_log_SOURCES = tests/unit/test_log.c
+tests_unit_test_log_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_log_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_log_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_module_SOURCES = tests/unit/test_module.c
+tests_unit_test_module_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_module_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_module_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_name_SOURCES = tests/unit/test_name.c
+tests_unit_test_name_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_name_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_name_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_namer_SOURCES = tests/unit/test_namer.c
+tests_unit_test_namer_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_namer_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_namer_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_own_SOURCES = tests/unit/test_own.c
+tests_unit_test_own_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_own_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_own_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_procmaps_SOURCES = tests/unit/test_procmaps.c
+tests_unit_test_procmaps_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_procmaps_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_procmaps_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_region_SOURCES = tests/unit/test_region.c
+tests_unit_test_region_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_region_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_region_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_registry_SOURCES = tests/unit/test_registry.c
+tests_unit_test_registry_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_registry_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_registry_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_site_SOURCES = tests/unit/test_site.c
+tests_unit_test_site_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_site_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_site_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_skip_SOURCES = tests/unit/test_skip.c
+tests_unit_test_skip_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_skip_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_skip_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_stack_SOURCES = tests/unit/test_stack.c
+tests_unit_test_stack_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_stack_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_stack_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_symbol_SOURCES = tests/unit/test_symbol.c
+tests_unit_test_symbol_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_symbol_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_symbol_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_sync_SOURCES = tests/unit/test_sync.c
+tests_unit_test_sync_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_sync_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_sync_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_sys_SOURCES = tests/unit/test_sys.c
+tests_unit_test_sys_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_sys_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_sys_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_table_SOURCES = tests/unit/test_table.c
+tests_unit_test_table_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_table_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_table_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_track_SOURCES = tests/unit/test_track.c
+tests_unit_test_track_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_track_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_track_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_cfi_SOURCES = tests/unit/test_cfi.c
+tests_unit_test_cfi_CPPFLAGS = $(UNIT_CPPFLAGS) $(ORACLE_CPPFLAGS)
+tests_unit_test_cfi_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cfi_LDADD = $(UNIT_LDADD) $(ORACLE_LIBS)
+
+tests_unit_test_unwind_SOURCES = tests/unit/test_unwind.c
+tests_unit_test_unwind_CPPFLAGS = $(UNIT_CPPFLAGS) $(ORACLE_CPPFLAGS)
+tests_unit_test_unwind_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_unwind_LDADD = $(UNIT_LDADD) $(ORACLE_LIBS)
+
+tool_unit_tests = \
+	tests/unit/test_tool_attribute \
+	tests/unit/test_tool_elf_core \
+	tests/unit/test_tool_label \
+	tests/unit/test_tool_process \
+	tests/unit/test_tool_registry_read \
+	tests/unit/test_tool_rows \
+	tests/unit/test_tool_smaps \
+	tests/unit/test_tool_split \
+	tests/unit/test_tool_subject \
+	tests/unit/test_tool_target \
+	tests/unit/test_tool_text \
+	tests/unit/test_tool_vma
+
+tests_unit_test_tool_attribute_SOURCES = tests/unit/test_tool_attribute.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_attribute_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_attribute_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_elf_core_SOURCES = tests/unit/test_tool_elf_core.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_elf_core_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_elf_core_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_label_SOURCES = tests/unit/test_tool_label.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_label_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_label_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_process_SOURCES = tests/unit/test_tool_process.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_process_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_process_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_registry_read_SOURCES = tests/unit/test_tool_registry_read.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_registry_read_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_registry_read_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_rows_SOURCES = tests/unit/test_tool_rows.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_rows_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_rows_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_smaps_SOURCES = tests/unit/test_tool_smaps.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_smaps_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_smaps_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_split_SOURCES = tests/unit/test_tool_split.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_split_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_split_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_subject_SOURCES = tests/unit/test_tool_subject.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_subject_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_subject_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_target_SOURCES = tests/unit/test_tool_target.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_target_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_target_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_text_SOURCES = tests/unit/test_tool_text.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_text_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_text_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_vma_SOURCES = tests/unit/test_tool_vma.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_vma_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_vma_LDADD = $(TOOL_UNIT_LDADD)
+
+# The oracle of the rules and of the walks.
+if HAVE_LIBUNWIND
+ORACLE_CPPFLAGS = -DHAVE_LIBUNWIND
+ORACLE_LIBS = -lunwind-x86_64 -lunwind
+endif
+
+# A module to load and unload, as it is and without its symbols.
+check_PROGRAMS += tests/unit/plugin.so tests/unit/plugin_stripped.so
+tests_unit_plugin_so_SOURCES = tests/unit/plugin.c
+tests_unit_plugin_so_CFLAGS = $(AM_CFLAGS) -fPIC -O0
+tests_unit_plugin_so_LDFLAGS = -shared -Wl,-soname,libplugin.so.7 -no-pie
+tests_unit_plugin_stripped_so_SOURCES = tests/unit/plugin.c
+tests_unit_plugin_stripped_so_CFLAGS = $(AM_CFLAGS) -fPIC -O0
+tests_unit_plugin_stripped_so_LDFLAGS = -shared -s -no-pie
+
+check_PROGRAMS += $(shim_unit_tests) $(tool_unit_tests)
+TESTS += $(shim_unit_tests) $(tool_unit_tests)
+
+endif

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
+#
+# What the end-to-end tests share; sourced in a directory of the test's own.
+#
+# A test starts a victim with `start`, which sets $pid, and asserts what can be
+# seen from outside: `holds EXPRESSION` about a report, `same` about files.
+# `shown CHECK victim...` runs a check twice, under the shim, where it has to
+# hold, and without, where it must not: a check that cannot fail is none.
+
+shim=$E2E_BUILD/.libs/libanonshim.so
+anonshim=$E2E_BUILD/anonshim
+victims=$E2E_BUILD/tests/victims
+libraries=$victims/.libs
+python=/usr/bin/python3
+nobody=65534
+pid=
+started=()
+
+why_file=$PWD/.why
+
+fail() {
+	printf '%s\n' "$*" | tee "$why_file"
+	exit 1
+}
+
+skip() {
+	printf '%s\n' "$*" >"$why_file"
+	exit 77
+}
+
+# What is left of a test goes with it.
+clean_up() {
+	local one
+
+	for one in ${started[@]+"${started[@]}"}; do
+		kill -CONT "$one" 2>/dev/null || :
+		kill -KILL "$one" 2>/dev/null || :
+	done
+	wait 2>/dev/null || :
+}
+trap clean_up EXIT
+
+# Conditions ----------------------------------------------------------------
+
+needs() {
+	local word
+
+	for word; do
+		type -P "$word" >/dev/null || skip "no $word"
+	done
+}
+
+needs_root() { ((EUID == 0)) || skip "not root"; }
+needs_names() { [[ $E2E_NAMES ]] || skip "this kernel takes no names"; }
+needs_no_names() { [[ ! $E2E_NAMES ]] || skip "this kernel takes names"; }
+slow() { [[ ! $E2E_FAST ]] || skip "slow"; }
+# Emulation is slow: what says nothing new there.
+not_in_lab() { [[ ! $E2E_LAB ]] || skip "too slow in the lab"; }
+heavy() { slow && not_in_lab; }
+
+# less LAB NORMAL: a number of rounds.
+less() {
+	if [[ $E2E_LAB ]]; then echo "$1"; else echo "$2"; fi
+}
+
+# Running -------------------------------------------------------------------
+
+# with OPTIONS COMMAND...: under the shim, with these ANONSHIM_OPTIONS.
+with() {
+	local options=$1
+
+	shift
+	env LD_PRELOAD="$shim" ANONSHIM_OPTIONS="$options" VICTIM_SHIM=1 "$@"
+}
+
+# without COMMAND...: the same, nothing preloaded.
+without() { env -u LD_PRELOAD -u ANONSHIM_OPTIONS "$@"; }
+
+# await FILE TEXT: until FILE of $pid's output holds a line TEXT.
+await() {
+	local i
+
+	for ((i = 0; i < 4000; i++)); do
+		! grep -qsx "$2" "$1" || return 0
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.02
+	done
+	cat "$1" >&2
+	wait "$pid" || [[ $? != 77 ]] || skip "$(tail -n 1 "$1")"
+	fail "the victim did not come to '$2'"
+}
+
+# start COMMAND...: in the background, until it says that it is ready; sets
+# $pid. Its output is in ./out. COMMAND begins with `with` or `without`.
+start() {
+	rm -f out
+	# exec, so that $! is the victim
+	if [[ $1 == with ]]; then
+		env LD_PRELOAD="$shim" ANONSHIM_OPTIONS="$2" VICTIM_SHIM=1 \
+			"${@:3}" >out 2>&1 &
+	else
+		"${@:2}" >out 2>&1 &
+	fi
+	pid=$!
+	started+=("$pid")
+	await out ready
+}
+
+stop() {
+	kill -KILL "$pid" 2>/dev/null || :
+	wait "$pid" 2>/dev/null || :
+}
+
+# status COMMAND...: sets $status, whatever it is.
+status() {
+	status=0
+	"$@" || status=$?
+}
+
+# Asserting -----------------------------------------------------------------
+
+# report [ARGUMENT...]: of $pid, by name, into report.json.
+report() {
+	"$anonshim" report "${subject[@]:-$pid}" --json "$@" >report.json ||
+		fail "report failed"
+}
+
+# holds EXPRESSION: about report.json, see ask.py.
+holds() {
+	"$python" -IS "$E2E_DIR/ask.py" report.json "$pid" "$1" ||
+		fail "does not hold: $1"
+}
+
+# shows EXPRESSION: about the report of $pid by name.
+shows() {
+	report --by name
+	holds "$1"
+}
+
+# shown EXPRESSION COMMAND...: EXPRESSION holds of COMMAND under the shim, and
+# does not of COMMAND alone.
+shown() {
+	local expression=$1
+
+	shift
+	start without "$@"
+	! (why_file=/dev/null started=() && shows "$expression") \
+		>/dev/null 2>&1 || fail "holds without the shim: $expression"
+	stop
+	start with "${options:-}" "$@"
+	shows "$expression"
+}
+
+same() { cmp "$1" "$2" >&2 || { diff -a "$1" "$2"; fail "${3:-$1} differs"; }; }
+
+# contains FILE TEXT; lacks FILE TEXT
+contains() {
+	grep -qF -- "$2" "$1" && return
+	cat "$1"
+	fail "$1 does not say: $2"
+}
+lacks() {
+	! grep -qF -- "$2" "$1" && return
+	cat "$1"
+	fail "$1 says: $2"
+}
+
+equal() { [[ $1 == "$2" ]] || fail "${3:-value}: $1, not $2"; }
+one_line() {
+	(($(wc -l <"$1") == 1)) && return
+	cat "$1"
+	fail "$1: not one line"
+}
+
+# unchanged COMMAND...: exit status, standard output and error of COMMAND are
+# the same under the shim as without.
+unchanged() {
+	local plain
+
+	status without "$@" >plain.out 2>plain.err </dev/null
+	plain=$status
+	status with "${options:-}" "$@" >shim.out 2>shim.err </dev/null
+	cat plain.err shim.err >&2
+	equal "$status" "$plain" "exit status under the shim"
+	same shim.out plain.out "standard output"
+	same shim.err plain.err "standard error"
+}
+
+# sabotaged WORD COMMAND...: `unchanged` would see a preload that does WORD.
+sabotaged() {
+	local word=$1
+
+	shift
+	! (
+		why_file=/dev/null started=() shim=$libraries/lib_sabotage.so
+		export SABOTAGE=$word
+		unchanged env -u VICTIM_SHIM "$@"
+	) >/dev/null 2>&1 || fail "the test cannot see sabotage: $word"
+}
+
+# fine COMMAND...: exits with 0 under the shim (and, lest the victim be at
+# fault, without it).
+fine() {
+	status without "$@" </dev/null
+	((status != 77)) || skip "$(basename "$1") cannot be tried here"
+	equal "$status" 0 "exit status without the shim"
+	status with "${options:-}" "$@" </dev/null
+	equal "$status" 0 "exit status under the shim"
+}
+
+# compiled NAME: a C++ victim, made once in the build tree.
+compiled() {
+	local program=$victims/$1
+
+	[[ -x $program ]] && return
+	needs g++
+	g++ -g -O2 -fno-inline -o "$program.$$" "$E2E_DIR/../victims/$1.cc" &&
+		mv "$program.$$" "$program" || fail "g++ failed"
+}

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash source=lib.sh
+# Stacks of threads carry the name of their start routine.
+
+name='thread_stack: stack worker'
+
+for_way() {
+	shown "300 <= rss(name='$name') < 400" "$victims/thread_stack" "$1"
+	[[ ! $E2E_NAMES ]] || holds "names().get('$name', 0) >= 300"
+}
+
+test_default() {
+	for_way ''
+	# the whole stack, guard included or not
+	holds "8188 <= size(name='$name') <= 8196"
+}
+
+test_of_a_size() {
+	for_way size
+	holds "1016 <= size(name='$name') <= 1032"
+}
+
+test_detached() { for_way detached; }
+test_without_guard() { for_way noguard; }
+
+# glibc hands a finished thread's stack to the next
+test_cached() {
+	for_way cached
+	holds "size(name=re('early_worker')) == 0"
+}
+
+# The program's own memory keeps the program's name for it, or gets the
+# stack's: it is attributed once.
+test_user_provided() {
+	start with '' "$victims/thread_stack" user
+	shows "rss(name=re('thread_stack: (stack worker|mmap main)')) >= 300"
+	holds "size(name=re('thread_stack: (stack worker|mmap main)')) == 1024"
+	holds "r['unattributed_kib'] == 0"
+}
+
+# A thread that is gone has no stack, and what libc keeps of it is not
+# another's.
+gone() {
+	start with '' "$victims/thread_stack" "$1"
+	shows "rss(name='$name') == 0"
+	[[ ! $E2E_NAMES ]] || holds "'$name' not in names()"
+}
+
+test_returned() { gone return; }
+test_pthread_exit() { gone exit; }
+test_cancelled() { gone cancel; }
+
+# Memory that libc keeps of ended threads is attributed to something.
+test_kept_stack_is_attributed() {
+	start with '' "$victims/thread_stack" return
+	shows "r['unattributed_kib'] <= 8"
+}
+
+test_stacks_off() {
+	start with stacks=0 "$victims/thread_stack" ''
+	shows "size(name='$name') == 0"
+}
+
+test_two_hundred_threads() {
+	slow
+	start with '' "$victims/many_threads" wait
+	report --by name
+	holds "r['total']['rss_kib'] == kernel('Rss')"
+}

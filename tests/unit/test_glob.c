@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shell-like patterns.
+ */
+#include "base/glob.h"
+
+#include <criterion/criterion.h>
+#include <fnmatch.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "support.h"
+
+static bool match(const char *pattern, const char *text)
+{
+	return glob_match(pattern, strlen(pattern), text);
+}
+
+Test(glob, what_matches)
+{
+	cr_assert(match("", ""));
+	cr_assert(match("*", ""));
+	cr_assert(match("*", "anything"));
+	cr_assert(match("a?c", "abc"));
+	cr_assert(match("lib*.so*", "libssl.so.3"));
+	cr_assert(match("*a*b*c", "xxaxxbxbxxc"));
+	cr_assert(match("***", "x"));
+}
+
+Test(glob, what_does_not)
+{
+	cr_assert(!match("", "a"));
+	cr_assert(!match("?", ""));
+	cr_assert(!match("a", "ab"));
+	cr_assert(!match("ab", "a"));
+	cr_assert(!match("*a", "ab"));
+	cr_assert(!match("a*b?", "ab"));
+	cr_assert(!match("[a]", "a"), "brackets stand for themselves");
+	cr_assert(match("[a]", "[a]"));
+}
+
+/* libc's own matcher, for patterns of a small alphabet. */
+Test(glob, agrees_with_fnmatch)
+{
+	uint64_t state = 5;
+
+	for (unsigned i = 0; i < 100000; i++) {
+		char pattern[9] = "";
+		char text[9] = "";
+
+		for (unsigned n = draw(&state) % 8; n--;)
+			pattern[n] = "ab*?"[draw(&state) % 4];
+		for (unsigned n = draw(&state) % 8; n--;)
+			text[n] = "ab"[draw(&state) % 2];
+		cr_assert_eq(match(pattern, text), !fnmatch(pattern, text, 0),
+			     "%s on %s", pattern, text);
+	}
+}
+
+Test(glob, many_stars_take_no_exponential_time)
+{
+	char text[4096];
+
+	memset(text, 'a', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	cr_assert(!match("*a*a*a*a*a*a*a*a*a*a*a*a*b", text));
+}
+
+Test(glob, lists)
+{
+	cr_assert(glob_match_list("x:y*:z", "yes"));
+	cr_assert(glob_match_list("x:y*:z", "z"));
+	cr_assert(!glob_match_list("x:y*:z", "no"));
+	cr_assert(!glob_match_list("", ""));
+	cr_assert(!glob_match_list("::", ""), "an empty pattern is none");
+	cr_assert(glob_match_list("::a:", "a"));
+	cr_assert(!glob_match_list("a:b", "a:b"));
+}

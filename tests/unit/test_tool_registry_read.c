@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The reader of registries, against good ones, torn ones and damaged ones. */
+#include "tool/registry_read.h"
+
+#include <criterion/criterion.h>
+
+#include "test_tool_fixture.h"
+
+static struct fake_registry fake;
+static struct registry reg;
+
+static void build(void)
+{
+	uint32_t a, b;
+
+	fake_registry_init(&fake);
+	a = fake_site(&fake, "libfoo.so.1", KIND_MMAP, "_Z3foov",
+		      "libfoo.so.1: mmap foo()");
+	b = fake_site(&fake, "prog", KIND_STACK, "worker",
+		      "prog: stack worker");
+	fake_region(&fake, 8, 16, b)->tid = 77;
+	fake_region(&fake, 0, 4, a);
+	fake_region(&fake, 4, 8, a)->own_name = fake_string(&fake, "JIT code");
+}
+
+static int read_fake(void)
+{
+	return registry_read(&reg, &fake.memory.space, FAKE_HEAD);
+}
+
+static void done(void)
+{
+	registry_destroy(&reg);
+}
+
+TestSuite(tool_registry_read, .init = build, .fini = done);
+
+Test(tool_registry_read, copies_regions_in_address_order)
+{
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.nregions, 3);
+	cr_assert_eq(reg.regions[0].start, FAKE_PAGE);
+	cr_assert_eq(reg.regions[1].start, FAKE_PAGE + 4 * 4096);
+	cr_assert_eq(reg.regions[2].start, FAKE_PAGE + 8 * 4096);
+	cr_assert_eq(reg.regions[2].tid, 77);
+	cr_assert_eq(reg.bad, 0);
+	cr_assert_eq(reg.overlaps, 0);
+	cr_assert_not(reg.torn);
+}
+
+Test(tool_registry_read, resolves_strings_and_kinds)
+{
+	const struct registry_site *site;
+
+	cr_assert_eq(read_fake(), 0);
+	site = &reg.sites[reg.regions[2].site];
+	cr_assert_str_eq(registry_string(&reg, site->owner), "prog");
+	cr_assert_str_eq(registry_string(&reg, site->name),
+			 "prog: stack worker");
+	cr_assert_str_eq(registry_kind_word(site->kind), "stack");
+	cr_assert_str_eq(registry_string(&reg, reg.regions[1].own_name),
+			 "JIT code");
+	cr_assert_str_eq(registry_string(&reg, 1u << 31), "");
+	cr_assert_str_eq(registry_kind_word(200), "");
+}
+
+Test(tool_registry_read, finds_the_region_of_an_address)
+{
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(registry_find(&reg, FAKE_PAGE), &reg.regions[0]);
+	cr_assert_eq(registry_find(&reg, FAKE_PAGE + 4 * 4096 - 1),
+		     &reg.regions[0]);
+	cr_assert_eq(registry_find(&reg, FAKE_PAGE + 4 * 4096),
+		     &reg.regions[1]);
+	cr_assert_null(registry_find(&reg, FAKE_PAGE - 1));
+	cr_assert_null(registry_find(&reg, FAKE_PAGE + 16 * 4096));
+}
+
+Test(tool_registry_read, follows_chunks_that_double)
+{
+	for (unsigned i = 0; i < 20; i++)
+		fake_region(&fake, 100 + 2 * i, 101 + 2 * i, 1);
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.nregions, 23);
+	cr_assert_eq(reg.regions[22].start, FAKE_PAGE + 138 * 4096);
+}
+
+Test(tool_registry_read, passes_over_free_slots)
+{
+	struct registry_region *region = fake_region(&fake, 50, 51, 1);
+
+	region->end = region->start;
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.nregions, 3);
+	cr_assert_eq(reg.bad, 0);
+}
+
+Test(tool_registry_read, takes_a_table_of_which_no_chunk_was_needed)
+{
+	struct registry_table *frames = &fake.head.table[REGISTRY_FRAMES];
+
+	frames->chunk[0] = 0;
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.nregions, 3);
+	frames->count = 2;
+	registry_destroy(&reg);
+	cr_assert_eq(read_fake(), -EBADMSG);
+}
+
+/* A head that is wrong in one way after the other. */
+Test(tool_registry_read, refuses_a_damaged_head)
+{
+	const struct registry_head good = fake.head;
+
+#define REFUSED(damage)                                       \
+	do {                                                  \
+		fake.head = good;                             \
+		damage;                                       \
+		cr_assert_eq(read_fake(), -EBADMSG, #damage); \
+		cr_assert_neq(reg.why[0], '\0', #damage);     \
+		registry_destroy(&reg);                       \
+	} while (0)
+
+	REFUSED(fake.head.magic[3] = 'x');
+	REFUSED(fake.head.version = REGISTRY_VERSION + 1);
+	REFUSED(fake.head.version = __builtin_bswap32(REGISTRY_VERSION));
+	REFUSED(fake.head.head_bytes--);
+	REFUSED(fake.head.self += 4096);
+	REFUSED(fake.head.page_bytes = 0);
+	REFUSED(fake.head.page_bytes = 4097);
+	for (int id = 0; id < REGISTRY_TABLES; id++) {
+		struct registry_table *table = &fake.head.table[id];
+
+		REFUSED(table->elem_bytes++);
+		REFUSED(table->first_elems = 0);
+		REFUSED(table->first_elems = 3);
+		REFUSED(table->count = UINT64_MAX);
+		REFUSED(table->count = UINT64_C(1) << 40);
+		REFUSED(table->count = 100000);
+		REFUSED(table->chunk[0] = 0x1234; table->count = 2);
+	}
+#undef REFUSED
+}
+
+Test(tool_registry_read, says_which_version_it_met)
+{
+	fake.head.version = 9;
+	cr_assert_eq(read_fake(), -EBADMSG);
+	cr_assert_str_eq(reg.why, "its version is 9 and this tool reads 1");
+}
+
+Test(tool_registry_read, passes_errors_of_the_memory_on)
+{
+	fake.memory.error = -EPERM;
+	cr_assert_eq(read_fake(), -EPERM);
+	registry_destroy(&reg);
+	fake.memory.error = -ESRCH;
+	cr_assert_eq(read_fake(), -ESRCH);
+}
+
+Test(tool_registry_read, leaves_out_regions_that_make_no_sense)
+{
+	fake_region(&fake, 30, 20, 1);
+	fake_region(&fake, 40, 41, 9999);
+	fake_region(&fake, 42, 43, 1)->start += 5;
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.nregions, 3);
+	cr_assert_eq(reg.bad, 3);
+}
+
+Test(tool_registry_read, leaves_out_regions_that_overlap)
+{
+	fake_region(&fake, 2, 6, 1);
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.overlaps, 1);
+	cr_assert_eq(reg.nregions, 3);
+	for (uint64_t i = 1; i < reg.nregions; i++)
+		cr_assert_geq(reg.regions[i].start, reg.regions[i - 1].end);
+}
+
+Test(tool_registry_read, mends_indexes_that_lead_nowhere)
+{
+	fake.sites[1].owner = 5000;
+	fake.sites[1].kind = 99;
+	fake.sites[2].frames = UINT32_MAX;
+	fake.sites[2].nframes = 200;
+	fake.regions[0][1].own_name = UINT32_MAX;
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.bad, 4);
+	cr_assert_eq(reg.sites[1].owner, 0);
+	cr_assert_eq(reg.sites[1].kind, KIND_NONE);
+	cr_assert_eq(reg.sites[2].nframes, 0);
+}
+
+Test(tool_registry_read, ends_the_last_string)
+{
+	struct registry_table *table = &fake.head.table[REGISTRY_STRINGS];
+	uint64_t last;
+
+	memset(fake.strings + table->count, 'x', 4);
+	last = table->count;
+	table->count += 4;
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_str_eq(registry_string(&reg, last), "xxx");
+}
+
+/* A writer that is at work during the first reads and then rests. */
+static void write_a_while(struct fake_space *space)
+{
+	if (space->reads < 12)
+		fake.head.generation++;
+	else if (fake.head.generation % 2 != 0)
+		fake.head.generation++;
+}
+
+Test(tool_registry_read, takes_a_torn_copy_again)
+{
+	fake.memory.before = write_a_while;
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_not(reg.torn);
+	cr_assert_eq(reg.head.generation % 2, 0);
+	cr_assert_eq(reg.nregions, 3);
+}
+
+static void write_always(struct fake_space *space)
+{
+	(void)space;
+	fake.head.generation += 2;
+}
+
+Test(tool_registry_read, gives_up_on_a_writer_without_rest)
+{
+	fake.memory.before = write_always;
+	cr_assert_eq(read_fake(), 0);
+	cr_assert(reg.torn);
+	cr_assert_eq(reg.nregions, 3);
+}
+
+Test(tool_registry_read, marks_a_copy_of_a_writer_that_died_at_work)
+{
+	fake.head.generation = 7;
+	cr_assert_eq(read_fake(), 0);
+	cr_assert(reg.torn);
+}
+
+Test(tool_registry_read, tells_whether_regions_have_changed_since)
+{
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_not(registry_moved(&reg, &fake.memory.space));
+	fake.head.generation += 2;
+	cr_assert(registry_moved(&reg, &fake.memory.space));
+}
+
+Test(tool_registry_read, knows_a_head_by_its_own_address)
+{
+	cr_assert(registry_is_head(&fake.memory.space, FAKE_HEAD));
+	cr_assert_not(registry_is_head(&fake.memory.space, FAKE_HEAD + 8));
+	fake.head.self = 1;
+	cr_assert_not(registry_is_head(&fake.memory.space, FAKE_HEAD));
+}
+
+/* Random damage anywhere: any answer will do, but an answer, and in bounds. */
+Test(tool_registry_read, survives_random_damage)
+{
+	unsigned seed = 1;
+
+	for (int round = 0; round < 3000; round++) {
+		char *bytes = (char *)&fake.head;
+
+		build();
+		for (int hit = 0; hit < 4; hit++) {
+			seed = seed * 1103515245 + 12345;
+			bytes[(seed >> 8) % sizeof(fake.head)] ^=
+				(char)(seed >> 24);
+			seed = seed * 1103515245 + 12345;
+			((char *)fake
+				 .sites)[(seed >> 8) % sizeof(fake.sites)] ^=
+				(char)(seed >> 24);
+			seed = seed * 1103515245 + 12345;
+			((char *)fake.regions[0])[(seed >> 8) % 160] ^=
+				(char)(seed >> 24);
+		}
+		fake.head.generation = 2; /* or each round would take 100 ms */
+		if (read_fake() == 0)
+			for (uint64_t i = 0; i < reg.nregions; i++)
+				cr_assert(reg.regions[i].site == 0 ||
+					  reg.regions[i].site < reg.nsites);
+		registry_destroy(&reg);
+	}
+}

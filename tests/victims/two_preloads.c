@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Maps in site_two and prints how many calls another interposer of mmap, if
+ * one is preloaded, saw of the hundred.
+ */
+#include "victim.h"
+
+#include <dlfcn.h>
+
+NOINLINE static void *site_two(void)
+{
+	void *p = touch(anon(PAGES), PAGES);
+
+	NO_TAIL_CALL();
+	return p;
+}
+
+int main(void)
+{
+	unsigned long (*count)(void) = (unsigned long (*)(void))dlsym(
+		RTLD_DEFAULT, "mmap_next_count");
+	unsigned long before = count ? count() : 0;
+
+	victim_begin();
+	CHECK(site_two());
+	for (int i = 1; i < 100; i++)
+		munmap(anon(2), 2 * PAGE);
+	printf("other saw %lu\n", count ? count() - before : 0);
+	fflush(stdout);
+	victim_wait();
+	return 0;
+}
