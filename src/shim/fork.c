@@ -11,7 +11,7 @@
 
 static void child(void)
 {
-	track_fork_child();
+	track_fork_child(true);
 	guard_leave();
 }
 

@@ -75,7 +75,7 @@ static bool enter(void)
 {
 	guard_enter();
 	if (!*fork_mark)
-		track_fork_child();
+		track_fork_child(false);
 	if (!region_lock_take()) {
 		REGISTRY_COUNT(lost, 1);
 		registry_flag_set(REGISTRY_INEXACT);
@@ -498,9 +498,12 @@ void track_fork_parent(void)
 	guard_leave();
 }
 
-void track_fork_child(void)
+void track_fork_child(bool prepared)
 {
-	if (region_lock_reset())
+	bool held = region_lock_reset();
+
+	/* held by another thread: it may have been half way through a call */
+	if (held && !(prepared && fork_holds.map))
 		registry_flag_set(REGISTRY_INEXACT);
 	lock_reset(&registry_lock);
 	*fork_mark = 1;

@@ -64,9 +64,12 @@ void track_stack_release(uintptr_t start, uintptr_t end, uint32_t tid);
 /* Start the storey; after config_init() and caps_init().  0 or -errno. */
 int track_init(const char *version, const char *options);
 
-/* Around fork; see shim/fork.c.  The child's also mends after a raw fork. */
+/*
+ * Around fork; see shim/fork.c.  A child whose parent did not go through
+ * track_fork_prepare(), one of a raw fork, is mended with PREPARED false.
+ */
 void track_fork_prepare(void);
 void track_fork_parent(void);
-void track_fork_child(void);
+void track_fork_child(bool prepared);
 
 #endif

@@ -11,7 +11,8 @@
  * Tables are arrays in chunks that double: chunk k of a table holds
  * `first_elems << k` elements, so that element i is found without a search and
  * never moves.  `count` is the number of elements ever used; chunk[k] is 0
- * where chunk k was never needed.  Element 0 of every table is a null element.
+ * where chunk k was never needed, chunk[0] too in a table that is empty (count
+ * 1).  Element 0 of every table is a null element.
  *
  * Strings live in the table REGISTRY_STRINGS (elements of one byte), are
  * addressed by the index of their first byte, end in NUL and never straddle a

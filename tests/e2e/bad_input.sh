@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash source=lib.sh
+# shellcheck shell=bash disable=SC2034,SC2154 # see lib.sh
 # What cannot work says so in one line, and nothing is lost.
 
 # complains STATUS TEXT COMMAND...

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash source=lib.sh
+# shellcheck shell=bash disable=SC2034,SC2154 # see lib.sh
 # Reports on core files.
 
 pid=0
@@ -18,7 +18,7 @@ dump() {
 }
 
 report_core() {
-	"$anonshim" report --core core --json --by name "$@" >report.json
+	"$anonshim" report --core core --json --by name >report.json
 }
 
 test_names() {
@@ -50,8 +50,8 @@ test_truncated() {
 	size=$(stat -c %s core)
 	for bytes in 0 1 16 63 64 100 1000 4096 10000 $((size / 4)) \
 		$((size / 2)) $((size - 4096)) $((size - 1)); do
-		head -c "$bytes" core >cut
-		status "$anonshim" report --core cut >table 2>err
+		head -c "$bytes" core >truncated
+		status "$anonshim" report --core truncated >table 2>err
 		((status == 0 || status == 1)) ||
 			fail "exit status $status, cut at $bytes"
 		((status == 0)) || one_line err
@@ -59,8 +59,8 @@ test_truncated() {
 			fail "a report from $bytes bytes"
 	done
 	# what is missing of memory is told
-	head -c $((size / 2)) core >cut
-	status "$anonshim" report --core cut >table 2>err
+	head -c $((size / 2)) core >truncated
+	status "$anonshim" report --core truncated >table 2>err
 	grep -qi 'trunc\|cut\|short\|incomplete' err ||
 		{ cat err; fail "nothing said of a truncated core"; }
 }

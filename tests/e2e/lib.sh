@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # topics use them
 #
 # What the end-to-end tests share; sourced in a directory of the test's own.
 #
@@ -215,6 +215,7 @@ compiled() {
 
 	[[ -x $program ]] && return
 	needs g++
-	g++ -g -O2 -fno-inline -o "$program.$$" "$E2E_DIR/../victims/$1.cc" &&
-		mv "$program.$$" "$program" || fail "g++ failed"
+	g++ -g -O2 -fno-inline -o "$program.$$" "$E2E_DIR/../victims/$1.cc" ||
+		fail "g++ failed"
+	mv "$program.$$" "$program"
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash source=lib.sh
+# shellcheck shell=bash disable=SC2034,SC2154 # see lib.sh
 # ANONSHIM_OPTIONS.
 
 # says OPTIONS [TEXT]: on standard error, and the program goes on.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash source=lib.sh
+# shellcheck shell=bash disable=SC2034,SC2154 # see lib.sh
 # Real programs: each does under the shim what it does without, and nearly all
 # of its memory has an owner. tests/e2e/packages lists what they are in.
 
@@ -88,7 +88,7 @@ descendants() {
 
 	echo "$1"
 	for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
-		descendants "$child"
+		descendants "$child" # words, not lines
 	done
 }
 
@@ -179,11 +179,10 @@ node_script() {
 		    const w = new Worker(__filename);
 		    w.on('message', m => {
 		        console.log(m);
-		        if (process.argv[2]) {
-		            console.log('ready');
-		            globalThis.kept = [kept, big];
-		            setInterval(() => {}, 1e6);
-		        }
+		        if (!process.argv[2]) return;
+		        console.log('ready');
+		        globalThis.kept = [kept, big];
+		        setInterval(() => {}, 1e6);
 		    });
 		}
 	EOF
@@ -215,8 +214,9 @@ java_program() {
 		            kept.add(new byte[1 << 20]);
 		        Map<Integer, String> map = new TreeMap<>();
 		        for (int i = 0; i < 200000; i++) map.put(i, "v" + i);
-		        System.out.println(IntStream.range(0, 1000000).parallel()
-		            .mapToLong(i -> (long) i * i).sum());
+		        long sum = IntStream.range(0, 1000000).parallel()
+		            .mapToLong(i -> (long) i * i).sum();
+		        System.out.println(sum);
 		        System.out.println(map.size() + " " + kept.size());
 		        Thread t = new Thread(() -> System.out.println("thread"));
 		        t.start();
@@ -256,9 +256,11 @@ sqlite_make() {
 	cat <<-EOF
 		pragma cache_size = -65536;
 		create table t (id integer primary key, a text, b blob);
-		with recursive n(i) as (select 1 union all select i + 1 from n
+		with recursive n(i) as
+			(select 1 union all select i + 1 from n
 			where i < $(sqlite_rows))
-		insert into t select i, printf('row %d of many', i * 7919 % 99991),
+		insert into t select i,
+			printf('row %d of many', i * 7919 % 99991),
 			zeroblob(380) from n;
 		create index t_a on t (a);
 		select count(*), sum(length(b)), max(a) from t;
@@ -298,8 +300,9 @@ large_source() {
 	local i
 
 	for ((i = 0; i < $1; i++)); do
-		echo "int f$i(int a, int *b) { int s = 0; for (int i = 0; i < a;" \
-			"i++) { s += b[i] * $i; if (s % $((i + 2)) == 1)" \
+		echo "int f$i(int a, int *b) { int s = 0;" \
+			"for (int i = 0; i < a; i++) {" \
+			"s += b[i] * $i; if (s % $((i + 2)) == 1)" \
 			"s ^= f$((i > 0 ? i - 1 : 0))(s & 7, b); } return s; }"
 	done
 }
@@ -332,7 +335,7 @@ git_repository() {
 
 	git init -q "$1"
 	(
-		cd "$1"
+		cd "$1" || exit
 		git config user.name e2e
 		git config user.email e2e@localhost
 		git config gc.auto 0
@@ -350,7 +353,7 @@ git_repository() {
 
 git_gc() {
 	cp -a ../repository repository
-	cd repository
+	cd repository || return
 	under git gc -q --aggressive --prune=now
 	under git fsck --strict
 	under git rev-list --objects --all | sort
@@ -404,10 +407,15 @@ s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
 redis_start() {
+	local debug=()
+
 	port=$(free_port)
+	# before 7 it is allowed, and the word unknown
+	[[ $(redis-server --version) == *v=[0-6].* ]] ||
+		debug=(--enable-debug-command yes)
 	become redis-server --port "$port" --bind 127.0.0.1 --save '' \
 		--dir . --logfile redis.log --io-threads 2 \
-		--databases 2 &
+		--databases 2 ${debug[@]+"${debug[@]}"} &
 	redis=$!
 	for ((i = 0; i < 600; i++)); do
 		! redis-cli -p "$port" ping >/dev/null 2>&1 || return 0
@@ -451,9 +459,6 @@ redis_enabled() {
 test_redis() { # 300 s
 	slow
 	redis_enabled
-	# debug populate must be allowed, in newer versions it is not
-	redis_debug=$(redis-server --version | sed 's/.*v=\([0-9]*\).*/\1/')
-	((redis_debug < 7)) || export REDIS_ARGS='--enable-debug-command yes'
 	alike redis_work
 	contains plain.out "status 0"
 	contains plain.out "rdb_last_bgsave_status:ok"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash source=lib.sh
+# shellcheck shell=bash disable=SC2034,SC2154 # see lib.sh
 # anonshim run.
 
 test_exit_status() {
@@ -15,8 +15,8 @@ test_exit_by_signal() {
 	equal "$status" 143 "status after SIGTERM"
 	"$python" -IS - "$anonshim" "$victims/exits" <<-'EOF' || fail "signal"
 		import subprocess, sys
-		code = subprocess.call([sys.argv[1], "run", sys.argv[2], "0", "9"])
-		sys.exit(code != -9)
+		command = [sys.argv[1], "run", sys.argv[2], "0", "9"]
+		sys.exit(subprocess.call(command) != -9)
 	EOF
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash source=lib.sh
+# shellcheck shell=bash disable=SC2034,SC2154 # see lib.sh
 # Reports add up to what the kernel says, in every shape.
 
 # A process that stands still: what it has does not change between two looks.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash source=lib.sh
+# shellcheck shell=bash disable=SC2034,SC2154 # see lib.sh
 # Programs do under the shim what they do without, odd ones too.
 
 test_surroundings() {
@@ -163,8 +163,10 @@ test_address_space_limit_at_start() {
 	for ((kib = 2000; kib < 12000; kib += 250)); do
 		(ulimit -v $kib && "$victims/exits") >plain 2>&1 || continue
 		# a megabyte for the shim
-		(ulimit -v $((kib + 1024)) && LD_PRELOAD=$shim "$victims/exits") \
-			>shimmed 2>&1 || { cat shimmed; failed=$kib; }
+		(
+			ulimit -v $((kib + 1024))
+			LD_PRELOAD=$shim "$victims/exits"
+		) >shimmed 2>&1 || { cat shimmed; failed=$kib; }
 	done
 	((!failed)) || fail "does not start with $failed KiB and one MiB more"
 }

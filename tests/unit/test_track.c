@@ -435,7 +435,7 @@ Test(track, fork_leaves_the_childs_map_exact_with_no_mending, .init = start)
 {
 	do_mmap(at(0), 2 * PAGE, ANON | MAP_FIXED);
 	track_fork_prepare();
-	track_fork_child();
+	track_fork_child(true);
 	guard_leave();
 	cr_assert(!(anonshim_registry->flags & REGISTRY_INEXACT),
 		  "the forking thread held the lock: nothing was torn");

@@ -28,8 +28,8 @@ static void preinit(void)
 	first = site_preinit();
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*const hook)(
-	void) = preinit;
+__attribute__((section(".preinit_array"),
+	       used)) static void (*const hook)(void) = preinit;
 
 __attribute__((constructor)) static void construct(void)
 {

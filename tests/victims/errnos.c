@@ -17,10 +17,10 @@ static void tell(const char *what, long result)
 	int err = errno;
 
 	printf("%s: %s, errno %d\n", what,
-	       result == -1	? "-1"
-	       : result == 0	? "0"
-	       : result < 4096	? "small"
-				: "some address",
+	       result == -1    ? "-1"
+	       : result == 0   ? "0"
+	       : result < 4096 ? "small"
+			       : "some address",
 	       err);
 	errno = EILSEQ;
 }

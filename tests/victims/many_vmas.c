@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * As many VMAs as the argument says: pages of alternating protection, each
- * touched; "gaps" behind it: as many pages with a hole behind each.  Without any: until the kernel takes no more, and then what
- * every call says there, printed, one a line.
+ * touched; "gaps" behind it: as many pages with a hole behind each.  Without
+ * any: until the kernel takes no more, and then what every call says there,
+ * printed, one a line.
  */
 #include "victim.h"
 

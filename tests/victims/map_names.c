@@ -30,14 +30,14 @@ NOINLINE static void *site_plain64(void)
 
 NOINLINE static void *site_syscall(void)
 {
-	return good((void *)syscall(SYS_mmap, NULL, BYTES, PROTS, PRIVATE, -1,
-				    0L));
+	return good(
+		(void *)syscall(SYS_mmap, NULL, BYTES, PROTS, PRIVATE, -1, 0L));
 }
 
 NOINLINE static void *site_shared(void)
 {
-	return good(mmap(NULL, BYTES, PROTS, MAP_SHARED | MAP_ANONYMOUS, -1,
-			 0));
+	return good(
+		mmap(NULL, BYTES, PROTS, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 }
 
 NOINLINE static void *site_stack(void)
@@ -58,8 +58,8 @@ NOINLINE static void *site_noreserve(void)
 NOINLINE static void *site_fixed(void)
 {
 	char *p = good(mmap(NULL, 3 * BYTES, PROT_NONE, PRIVATE, -1, 0));
-	void *q = good(mmap(p + BYTES, BYTES, PROTS, PRIVATE | MAP_FIXED, -1,
-			    0));
+	void *q =
+		good(mmap(p + BYTES, BYTES, PROTS, PRIVATE | MAP_FIXED, -1, 0));
 
 	munmap(p, BYTES);
 	munmap(p + 2 * BYTES, BYTES);
@@ -125,8 +125,8 @@ NOINLINE static void *site_dontunmap(void)
 /* A second address of the same shared pages. */
 NOINLINE static void *site_alias(void)
 {
-	void *p = good(mmap(NULL, BYTES, PROTS, MAP_SHARED | MAP_ANONYMOUS, -1,
-			    0));
+	void *p = good(
+		mmap(NULL, BYTES, PROTS, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 
 	touch(p, PAGES);
 	return good(mremap(p, 0, BYTES, MREMAP_MAYMOVE));
@@ -145,7 +145,7 @@ static const struct {
 	const char *word;
 	void *(*map)(void);
 } ways[] = {
-	{"plain", site_plain},  {"plain64", site_plain64},
+	{"plain", site_plain},	   {"plain64", site_plain64},
 	{"syscall", site_syscall}, {"shared", site_shared},
 	{"stack", site_stack},	   {"populate", site_populate},
 	{"fixed", site_fixed},	   {"protect", site_protect},

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 
-#define ALLOW(nr)                                         \
+#define ALLOW(nr)                                            \
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##nr, 0, 1), \
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 

@@ -10,8 +10,8 @@
 
 extern char **environ;
 
-static char *const command[] = {(char *)"sh", (char *)"-c",
-				(char *)"exit 7", NULL};
+static char *const command[] = {(char *)"sh", (char *)"-c", (char *)"exit 7",
+				NULL};
 
 static void reap(pid_t pid)
 {

@@ -17,8 +17,8 @@ NOINLINE static void *site_two(void)
 
 int main(void)
 {
-	unsigned long (*count)(void) = (unsigned long (*)(void))dlsym(
-		RTLD_DEFAULT, "mmap_next_count");
+	unsigned long (*count)(void) =
+		(unsigned long (*)(void))dlsym(RTLD_DEFAULT, "mmap_next_count");
 	unsigned long before = count ? count() : 0;
 
 	victim_begin();

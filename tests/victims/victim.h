@@ -29,19 +29,19 @@
 /* The call before is not the last: the function stays on the stack. */
 #define NO_TAIL_CALL() __asm__ volatile("" ::: "memory")
 
-#define CHECK(true_one)                                                  \
-	do {                                                             \
-		if (!(true_one)) {                                       \
+#define CHECK(true_one)                                                    \
+	do {                                                               \
+		if (!(true_one)) {                                         \
 			dprintf(2, "%s:%d: %s does not hold (errno %d)\n", \
-				__FILE__, __LINE__, #true_one, errno);   \
-			_exit(1);                                        \
-		}                                                        \
+				__FILE__, __LINE__, #true_one, errno);     \
+			_exit(1);                                          \
+		}                                                          \
 	} while (0)
 
-#define SKIP(why)                           \
-	do {                                \
-		dprintf(2, "%s\n", why);    \
-		_exit(77);                  \
+#define SKIP(why)                        \
+	do {                             \
+		dprintf(2, "%s\n", why); \
+		_exit(77);               \
 	} while (0)
 
 static inline void victim_begin(void)
