@@ -19,15 +19,17 @@ bool (*sys_hook)(long nr, long *result);
 
 long sys_call(long nr, long a, long b, long c, long d, long e, long f)
 {
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-	register long r9 __asm__("r9") = f;
 	long result;
 
 #ifdef ANONSHIM_SYS_HOOK
+	/* before the registers are loaded: a call clobbers them */
 	if (sys_hook && sys_hook(nr, &result))
 		return result;
 #endif
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+
 	__asm__ volatile("syscall"
 			 : "=a"(result)
 			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8),

@@ -47,10 +47,11 @@ def make(path, pid):
         return r["anonymous"]["rss_kib"] - r["heap_stack_kib"] - malloc
 
     return {
-        "r": r, "outside": outside, "pid": pid, "re": re, "rows": rows, "kernel": kernel,
+        "r": r, "pid": pid, "re": re, "rows": rows, "kernel": kernel,
         "rss": summing("rss_kib"), "size": summing("size_kib"),
         "pss": summing("pss_kib"), "vmas": summing("vmas"),
-        "swap": summing("swap_kib"), "names": lambda: names(pid), "anonymous": lambda: anonymous(pid),
+        "swap": summing("swap_kib"), "outside": outside,
+        "names": lambda: names(pid), "anonymous": lambda: anonymous(pid),
     }
 
 

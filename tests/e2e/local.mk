@@ -5,6 +5,7 @@
 e2e_victims = \
 	tests/victims/before_main \
 	tests/victims/bss \
+	tests/victims/busy \
 	tests/victims/cancelled \
 	tests/victims/chroots \
 	tests/victims/closes_all \
@@ -32,6 +33,7 @@ e2e_victims = \
 	tests/victims/sandboxed \
 	tests/victims/scribbles \
 	tests/victims/secure \
+	tests/victims/small_stack \
 	tests/victims/spawns \
 	tests/victims/state \
 	tests/victims/statically \

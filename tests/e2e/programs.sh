@@ -87,8 +87,9 @@ descendants() {
 	local child
 
 	echo "$1"
+	# shellcheck disable=SC2013 # words they are
 	for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
-		descendants "$child" # words, not lines
+		descendants "$child"
 	done
 }
 
@@ -218,7 +219,8 @@ java_program() {
 		            .mapToLong(i -> (long) i * i).sum();
 		        System.out.println(sum);
 		        System.out.println(map.size() + " " + kept.size());
-		        Thread t = new Thread(() -> System.out.println("thread"));
+		        Thread t = new Thread(() ->
+		            System.out.println("thread"));
 		        t.start();
 		        t.join();
 		        if (args.length > 0) {

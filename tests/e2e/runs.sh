@@ -53,6 +53,13 @@ test_arguments_are_passed_on() {
 	same out wanted "arguments"
 }
 
+test_surroundings() {
+	without "$victims/state" | grep -v "^environment _=" >plain
+	"$anonshim" run "$victims/state" |
+		grep -v "^environment _=" >shimmed
+	same shimmed plain "what the program sees"
+}
+
 test_keeps_another_preload() {
 	LD_PRELOAD=$libraries/lib_ctor.so "$anonshim" run \
 		cat /proc/self/maps >maps

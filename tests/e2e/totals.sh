@@ -76,6 +76,26 @@ test_a_process_with_another_shell_of_anon_names() {
 	shows "size(name='mine: my own name') == 148"
 }
 
+# Nothing stands still here: the report is of one moment as far as it goes,
+# and adds up in itself.
+test_of_a_busy_process() {
+	local i
+
+	start with '' "$victims/busy"
+	for ((i = 0; i < $(less 3 20); i++)); do
+		"$anonshim" report "$pid" --by name --json >report.json 2>err ||
+			{ cat err; fail "no report"; }
+		(($(wc -l <err) <= 1)) || { cat err; fail "many words"; }
+		holds "r['total']['rss_kib'] == rss()"
+		holds "r['total']['size_kib'] == size()"
+		holds "rss(name='busy: mmap site_busy') > 1000"
+	done
+	kill -STOP "$pid"
+	report --by name
+	adds_up
+	holds "r['unattributed_kib'] <= 4"
+}
+
 test_sixty_thousand_vmas() {
 	slow
 	start with '' "$victims/many_vmas" "$(less 20000 60000)"
@@ -111,10 +131,10 @@ test_json_is_json_for_odd_names() {
 test_tsv() {
 	freeze "$victims/map_names" plain
 	"$anonshim" report "$pid" --tsv --by name >tsv
-	head -n 1 tsv >head
+	head -n 1 tsv >first
 	printf 'owner\tkind\tsite\tname\trss_kib\tpss_kib\tswap_kib\t%s\n' \
 		$'size_kib\tvmas' >wanted
-	same head wanted
+	same first wanted
 	report --by name
 	local sum
 	sum=$(awk -F '\t' 'NR > 1 { sum += $5 } END { print sum }' tsv)
@@ -167,28 +187,28 @@ test_explain() {
 	status "$anonshim" explain "$pid" 0x10 2>err
 	equal "$status" 1 "exit status"
 	one_line err
-	"$anonshim" explain "$pid" --tsv >tsv
+	"$anonshim" explain "$pid" --tsv >listed
 	awk -F '\t' -v at="$address" '
 		NR == 1 { if ($1 != "start" || NF != 6) exit 1 }
 		index($1, at) && index($5, "site_plain") { seen = 1 }
-		END { exit !seen }' tsv || fail "explain --tsv: no row"
+		END { exit !seen }' listed || fail "explain --tsv: no row"
 }
 
 test_doctor() {
-	"$anonshim" doctor >doctor
-	contains doctor "names of VMAs"
-	"$anonshim" doctor --json >doctor.json
-	"$python" -IS -c 'import json; json.load(open("doctor.json"))' ||
+	"$anonshim" doctor >checked
+	contains checked "names of VMAs"
+	"$anonshim" doctor --json >checked.json
+	"$python" -IS -c 'import json; json.load(open("checked.json"))' ||
 		fail "no JSON"
 	if [[ $E2E_NAMES ]]; then
-		grep -q '^ok *names of VMAs' doctor || fail "names are not ok"
+		grep -q '^ok *names of VMAs' checked || fail "names are not ok"
 	else
-		grep -q '^limited *names of VMAs' doctor || fail "not limited"
-		contains doctor CONFIG_ANON_VMA_NAME
+		grep -q '^limited *names of VMAs' checked || fail "not limited"
+		contains checked CONFIG_ANON_VMA_NAME
 	fi
 	# every option of the list is explained
 	sed -n 's/^OPTION([a-z_]*, "\([^"]*\)".*/\1/p' \
 		"$E2E_DIR/../../src/wire/options.def" >options
 	(($(wc -l <options) > 8)) || fail "options.def was not read"
-	while read -r key; do contains doctor "$key"; done <options
+	while read -r key; do contains checked "$key"; done <options
 }

@@ -96,6 +96,17 @@ test_handlers_and_threads() { # 120 s
 	fine "$victims/in_handler" threads
 }
 
+test_small_stacks() {
+	local way
+
+	for options in '' depth=32 assume=procmap=0; do
+		for way in thread 'coroutine 4096' 'altstack 8192'; do
+			# shellcheck disable=SC2086 # words they are
+			fine "$victims/small_stack" $way
+		done
+	done
+}
+
 test_vfork_spawn_system() { fine "$victims/spawns"; }
 test_raw_calls() { fine "$victims/raw_calls"; }
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # One Criterion binary a module, linked with the shim's core or the tool's.
 
+EXTRA_DIST += tests/unit/plugin.c
+check_DATA =
+
 if HAVE_CRITERION
 
 check_LIBRARIES += tests/unit/libshimcore.a tests/unit/libtoolcore.a
@@ -253,13 +256,21 @@ ORACLE_LIBS = -lunwind-x86_64 -lunwind
 endif
 
 # A module to load and unload, as it is and without its symbols.
-check_PROGRAMS += tests/unit/plugin.so tests/unit/plugin_stripped.so
-tests_unit_plugin_so_SOURCES = tests/unit/plugin.c
-tests_unit_plugin_so_CFLAGS = $(AM_CFLAGS) -fPIC -O0
-tests_unit_plugin_so_LDFLAGS = -shared -Wl,-soname,libplugin.so.7 -no-pie
-tests_unit_plugin_stripped_so_SOURCES = tests/unit/plugin.c
-tests_unit_plugin_stripped_so_CFLAGS = $(AM_CFLAGS) -fPIC -O0
-tests_unit_plugin_stripped_so_LDFLAGS = -shared -s -no-pie
+# Not by libtool, which knows modules only for installing them.
+PLUGIN_SOURCE = $(srcdir)/tests/unit/plugin.c
+PLUGIN_LINK = $(CC) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -O0 -fPIC -shared
+
+tests/unit/plugin.so: tests/unit/plugin.c
+	$(AM_V_CCLD)$(MKDIR_P) tests/unit && $(PLUGIN_LINK) \
+		-Wl,-soname,libplugin.so.7 -o $@ $(PLUGIN_SOURCE)
+
+tests/unit/plugin_stripped.so: tests/unit/plugin.c
+	$(AM_V_CCLD)$(MKDIR_P) tests/unit && $(PLUGIN_LINK) -s \
+		-o $@ $(PLUGIN_SOURCE)
+
+unit_plugins = tests/unit/plugin.so tests/unit/plugin_stripped.so
+check_DATA += $(unit_plugins)
+CLEANFILES += $(unit_plugins)
 
 check_PROGRAMS += $(shim_unit_tests) $(tool_unit_tests)
 TESTS += $(shim_unit_tests) $(tool_unit_tests)

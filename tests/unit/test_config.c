@@ -277,9 +277,12 @@ Test(config, empty)
 
 Test(config, from_the_environment)
 {
-	char *with[] = {"A=1", "ANONSHIM_OPTIONS=depth=7,naming=registry",
-			"ANONSHIM_OPTIONSX=depth=9", NULL};
-	char *without[] = {"XANONSHIM_OPTIONS=depth=9", NULL};
+	static char other[] = "A=1";
+	static char mine[] = "ANONSHIM_OPTIONS=depth=7,naming=registry";
+	static char longer[] = "ANONSHIM_OPTIONSX=depth=9";
+	static char prefixed[] = "XANONSHIM_OPTIONS=depth=9";
+	char *with[] = {other, mine, longer, NULL};
+	char *without[] = {prefixed, NULL};
 
 	cr_assert_str_eq(config_init(with), "depth=7,naming=registry");
 	cr_assert_eq(CONFIG_NUMBER(depth), 7);

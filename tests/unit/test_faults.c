@@ -68,7 +68,8 @@ static void program_calls(void)
 
 static bool start_up(void)
 {
-	static char *envp[] = {"ANONSHIM_OPTIONS=verbose=1,help=1,x=y", NULL};
+	static char variable[] = "ANONSHIM_OPTIONS=verbose=1,help=1,x=y";
+	static char *envp[] = {variable, NULL};
 	const char *options = config_init(envp);
 
 	config_help();

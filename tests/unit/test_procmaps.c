@@ -204,6 +204,8 @@ Test(procmaps, long_paths)
 	rmdir(dir);
 }
 
+static bool caps_lack; /* Linux before 6.11 */
+
 static void agree(const struct procmap_vma *v, void *arg)
 {
 	struct procmap_vma found;
@@ -213,9 +215,13 @@ static void agree(const struct procmap_vma *v, void *arg)
 	if (procmaps_find(v->start, &found))
 		return; /* the reader's own stack may have grown */
 	cr_assert_eq(found.start, v->start);
-	if (procmaps_query(v->start, &asked) == -ENOTTY)
+	if (procmaps_query(v->start, &asked)) {
+		/* no query, or the one line that is no VMA */
+		cr_assert(caps_lack || !strcmp(v->name, "[vsyscall]"));
 		return;
-	cr_assert_eq(asked.start, found.start);
+	}
+	cr_assert_eq(asked.start, found.start, "%#lx %#lx %s", asked.start,
+		     found.start, found.name);
 	cr_assert_eq(asked.end, found.end);
 	cr_assert_eq(asked.inode, found.inode);
 	cr_assert_eq(asked.shared, found.shared);
@@ -229,6 +235,7 @@ Test(procmaps, query_and_find_agree)
 {
 	unsigned n = 0;
 
+	caps_lack = procmaps_query((uintptr_t)&vma, &vma) == -ENOTTY;
 	mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE,
 	     memfd_create("x", 0), 0);

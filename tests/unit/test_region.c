@@ -84,6 +84,8 @@ static void do_copy(void)
 	size_t to;
 
 	some_range(&first, &end, 20);
+	if (first == end)
+		return;
 	to = draw(&state) % (PAGES - (end - first));
 	if (to < end && first < to + (end - first))
 		return; /* as the kernel: source and target do not overlap */
@@ -211,6 +213,20 @@ Test(region, neighbours_alike_become_one)
 	cr_assert_eq(anonshim_registry->counters.regions, 3);
 	region_set(addr(1), addr(2), &a);
 	cr_assert_eq(anonshim_registry->counters.regions, 1);
+}
+
+Test(region, nothing_is_nothing, .timeout = 10)
+{
+	struct region_tag tag = {.site = 1};
+
+	cr_assert_eq(registry_init("test", ""), 0);
+	region_set(addr(0), addr(4), &tag);
+	region_set(addr(2), addr(2), &tag);
+	region_clear(addr(2), addr(2));
+	region_copy(addr(20), 0, addr(2));
+	region_set_own_name(addr(2), addr(2), 7);
+	cr_assert_eq(check_invariants(), 1);
+	cr_assert_eq(region_at(addr(0))->end, addr(4));
 }
 
 Test(region, brk_is_not_copied_with_its_flag)

@@ -22,7 +22,7 @@
 
 #define PLUGIN TEST_BUILD_DIR "/plugin.so"
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline, noclone, no_icf))
 #define BARRIER() __asm__ volatile("" ::: "memory")
 
 static void start(void)

@@ -22,14 +22,14 @@
 #include <libunwind.h>
 #endif
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline, noclone, no_icf))
 #define BARRIER() __asm__ volatile("" ::: "memory")
 
 static unsigned walks;
 
 #ifdef HAVE_LIBUNWIND
 /* Return addresses, as unwind_capture() stores them. */
-static unsigned oracle(uintptr_t *frames, unsigned depth)
+static NOINLINE unsigned oracle(uintptr_t *frames, unsigned depth)
 {
 	unw_context_t context;
 	unw_cursor_t cursor;
@@ -128,7 +128,7 @@ static NOINLINE void realigned(unsigned depth, uint64_t path)
 
 	buf[0] = 1;
 	next(depth, path);
-	buf[1] = 2;
+	buf[1] = buf[0];
 }
 
 __attribute__((target("avx"))) static NOINLINE void
@@ -139,7 +139,7 @@ realigned_variable(unsigned depth, uint64_t path)
 
 	buf[0] = p[0] = 1;
 	next(depth, path);
-	buf[1] = p[1] = 2;
+	buf[1] = p[1] = buf[0];
 }
 
 /* Every register saved. */
@@ -237,9 +237,11 @@ Test(unwind, walks_are_libunwinds, .timeout = 120)
 	cr_assert_gt(handled, 0);
 }
 
+static volatile int *volatile where_nothing_is = (int *)8;
+
 static NOINLINE void fault_here(void)
 {
-	*(volatile int *)8 = 1;
+	*where_nothing_is = 1;
 }
 
 static void fault_handler(int number, siginfo_t *info, void *arg)
@@ -247,7 +249,7 @@ static void fault_handler(int number, siginfo_t *info, void *arg)
 	(void)number;
 	(void)info;
 	(void)arg;
-	next(3, 1234567);
+	next(3, 0312);
 	pthread_exit(NULL);
 }
 

@@ -12,8 +12,10 @@
 NOINLINE static void *map_one(int i)
 {
 	int prot = i % 2 ? PROT_READ : PROT_READ | PROT_WRITE;
+	void *p = mmap(NULL, PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	return mmap(NULL, PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	NO_TAIL_CALL();
+	return p;
 }
 
 /* A large mapping, every second page of it unmapped; then one mapping more. */

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libFuzzer: a registry in an address space made of the input.  What
+ * registry_read lets through must keep what it promises.
+ *
+ * The input's first bytes are the head, which is at BASE; all of the input is
+ * mapped there.  Magic, version and size are put right, so that the fuzzer
+ * need not find them, unless the first byte says otherwise.
+ */
+#include "tool/registry_read.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BASE UINT64_C(0x10000)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct fuzz_space {
+	struct space space;
+	const uint8_t *bytes;
+	size_t size;
+};
+
+static int fuzz_read(struct space *space, uint64_t addr, void *to, size_t len)
+{
+	struct fuzz_space *f = (struct fuzz_space *)space;
+
+	if (addr < BASE || addr - BASE > f->size ||
+	    len > f->size - (addr - BASE))
+		return -EFAULT;
+	memcpy(to, f->bytes + (addr - BASE), len);
+	return 0;
+}
+
+static void put_right(struct registry_head *head)
+{
+	static const size_t elem[REGISTRY_TABLES] = {
+		1, sizeof(struct registry_module), sizeof(struct registry_site),
+		sizeof(uint64_t), sizeof(struct registry_region)};
+
+	if (head->magic[0] & 1)
+		return;
+	memcpy(head->magic, REGISTRY_MAGIC, REGISTRY_MAGIC_BYTES);
+	head->version = REGISTRY_VERSION;
+	head->head_bytes = sizeof(*head);
+	head->self = BASE;
+	head->generation &= ~UINT64_C(1); /* else 32 tries, with pauses */
+	head->page_bytes = 4096;
+	for (int i = 0; i < REGISTRY_TABLES; i++) {
+		struct registry_table *t = &head->table[i];
+
+		t->elem_bytes = (uint32_t)elem[i];
+		t->first_elems = UINT32_C(1) << (t->first_elems & 7);
+		t->count &= 0xffff;
+		for (int k = 0; k < REGISTRY_CHUNKS; k++)
+			t->chunk[k] = BASE + (t->chunk[k] & 0xffff);
+	}
+}
+
+static volatile size_t sink;
+
+static void read_to_end(const char *text)
+{
+	sink += strlen(text);
+}
+
+static void check(const struct registry *reg)
+{
+	uint64_t end = 0;
+
+	for (uint64_t i = 0; i < reg->nregions; i++) {
+		const struct registry_region *r = &reg->regions[i];
+
+		if (r->start < end || r->start >= r->end ||
+		    (r->site && r->site >= reg->nsites))
+			abort();
+		read_to_end(registry_string(reg, r->own_name));
+		if (registry_find(reg, r->start) != r)
+			abort();
+		end = r->end;
+	}
+	for (uint64_t i = 0; i < reg->nsites; i++) {
+		const struct registry_site *s = &reg->sites[i];
+
+		read_to_end(registry_string(reg, s->owner));
+		read_to_end(registry_string(reg, s->symbol));
+		read_to_end(registry_string(reg, s->name));
+		registry_kind_word(s->kind);
+		if (s->nframes && s->frames + s->nframes > reg->nframes)
+			abort();
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz_space f = {.space = {fuzz_read}, .size = size};
+	struct registry reg;
+	uint8_t *copy;
+
+	if (size < sizeof(struct registry_head))
+		return 0;
+	copy = malloc(size);
+	if (!copy)
+		return 0;
+	memcpy(copy, data, size);
+	put_right((struct registry_head *)copy);
+	f.bytes = copy;
+	if (!registry_read(&reg, &f.space, BASE))
+		check(&reg);
+	registry_destroy(&reg);
+	free(copy);
+	return 0;
+}
