@@ -62,8 +62,11 @@ static bool take_slowly(struct lock *lock)
 	       FREE) {
 		uint64_t waited = sys_now_ns() - start;
 
-		if (waited >= LOCK_PATIENCE_NS)
+		if (waited >= LOCK_PATIENCE_NS) {
+			__atomic_store_n(&lock->suspect, true,
+					 __ATOMIC_RELAXED);
 			return false;
+		}
 		sys_futex_wait(&lock->word, CONTENDED,
 			       LOCK_PATIENCE_NS - waited);
 	}
@@ -72,7 +75,9 @@ static bool take_slowly(struct lock *lock)
 
 bool lock_take(struct lock *lock)
 {
-	if (!try_take(lock) && !take_slowly(lock))
+	if (!try_take(lock) &&
+	    (__atomic_load_n(&lock->suspect, __ATOMIC_RELAXED) ||
+	     !take_slowly(lock)))
 		return false;
 	rank_enter(lock);
 	return true;
@@ -81,6 +86,7 @@ bool lock_take(struct lock *lock)
 void lock_drop(struct lock *lock)
 {
 	rank_leave(lock);
+	__atomic_store_n(&lock->suspect, false, __ATOMIC_RELAXED);
 	if (__atomic_exchange_n(&lock->word, FREE, __ATOMIC_RELEASE) ==
 	    CONTENDED)
 		sys_futex_wake(&lock->word, 1);
@@ -89,5 +95,6 @@ void lock_drop(struct lock *lock)
 bool lock_reset(struct lock *lock)
 {
 	rank_leave(lock);
+	lock->suspect = false;
 	return __atomic_exchange_n(&lock->word, FREE, __ATOMIC_RELEASE) != FREE;
 }

@@ -31,6 +31,7 @@ enum lock_rank {
 struct lock {
 	uint32_t word; /* 0 free, 1 held, 2 held and waited for */
 	uint32_t rank;
+	bool suspect; /* patience ended: until it is dropped, nobody waits */
 };
 
 #define LOCK_INIT(r)                   \

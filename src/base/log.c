@@ -45,15 +45,17 @@ void log_page(const char *text, size_t len)
 	long fd;
 
 	if (!logger.path) {
-		if (stderr_is_ours())
-			sys_write(STDERR, text, len);
+		/* nobody's mapping waits for a terminal or a full pipe */
+		if (stderr_is_ours() && sys_writable(STDERR))
+			sys_write_quietly(STDERR, text, len);
 		return;
 	}
-	fd = sys_open(logger.path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY,
+	fd = sys_open(logger.path,
+		      O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK,
 		      LOG_MODE);
 	if (sys_failed(fd))
 		return;
-	sys_write((int)fd, text, len);
+	sys_write_quietly((int)fd, text, len);
 	sys_close((int)fd);
 }
 

@@ -41,7 +41,7 @@ struct query {
 bool procmap_anonymous(const struct procmap_vma *vma)
 {
 	if (vma->inode == 0)
-		return vma->name[0] != '[' || !strcmp(vma->name, "[heap]") ||
+		return !vma->name[0] || !strcmp(vma->name, "[heap]") ||
 		       !strncmp(vma->name, "[anon:", 6);
 	return vma->shared && (!strcmp(vma->name, "/dev/zero (deleted)") ||
 			       !strncmp(vma->name, "[anon_shmem:", 12));

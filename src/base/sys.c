@@ -6,12 +6,15 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #define KERNEL_SIGSET_BYTES 8
+#define SIGNAL(number) (UINT64_C(1) << ((number)-1))
 
 #ifdef ANONSHIM_SYS_HOOK
 bool (*sys_hook)(long nr, long *result);
@@ -110,6 +113,31 @@ long sys_fstat(int fd, uint64_t *dev, uint64_t *ino, uint64_t *size)
 	return result;
 }
 
+bool sys_is_file(int fd)
+{
+	struct stat st;
+
+	return !sys_failed(sys_call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0)) &&
+	       S_ISREG(st.st_mode);
+}
+
+long sys_peek(const void *from, void *to, size_t len)
+{
+	struct iovec local = {to, len};
+	struct iovec remote = {(void *)from, len};
+
+	return sys_call(SYS_process_vm_readv, sys_getpid(), (long)&local, 1,
+			(long)&remote, 1, 0);
+}
+
+bool sys_writable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	return sys_call(SYS_poll, (long)&p, 1, 0, 0, 0, 0) == 1 &&
+	       p.revents & POLLOUT;
+}
+
 long sys_ioctl(int fd, unsigned long op, void *arg)
 {
 	return sys_call(SYS_ioctl, fd, (long)op, (long)arg, 0, 0, 0);
@@ -133,10 +161,32 @@ long sys_gettid(void)
 
 void sys_signals_block(uint64_t *old)
 {
-	uint64_t all = ~UINT64_C(0);
+	uint64_t most = ~(SIGNAL(SIGSEGV) | SIGNAL(SIGBUS) | SIGNAL(SIGILL) |
+			  SIGNAL(SIGFPE) | SIGNAL(SIGTRAP) | SIGNAL(SIGSYS));
 
-	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)old,
+	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&most, (long)old,
 		 KERNEL_SIGSET_BYTES, 0, 0);
+}
+
+long sys_write_quietly(int fd, const void *buf, size_t len)
+{
+	const uint64_t raised = SIGNAL(SIGPIPE) | SIGNAL(SIGXFSZ);
+	const struct timespec now = {0, 0};
+	uint64_t pending = 0;
+	uint64_t mask;
+	uint64_t drop;
+	long result;
+
+	sys_signals_block(&mask);
+	sys_call(SYS_rt_sigpending, (long)&pending, KERNEL_SIGSET_BYTES, 0, 0,
+		 0, 0);
+	result = sys_write(fd, buf, len);
+	drop = raised & ~pending;
+	if (sys_failed(result) && drop)
+		sys_call(SYS_rt_sigtimedwait, (long)&drop, 0, (long)&now,
+			 KERNEL_SIGSET_BYTES, 0, 0);
+	sys_signals_restore(&mask);
+	return result;
 }
 
 void sys_signals_restore(const uint64_t *old)

@@ -50,15 +50,30 @@ long sys_pread(int fd, void *buf, size_t len, off_t off);
 long sys_write(int fd, const void *buf, size_t len);
 /* *SIZE in bytes; *DEV and *INO identify the object behind FD. */
 long sys_fstat(int fd, uint64_t *dev, uint64_t *ino, uint64_t *size);
+/* Whether FD is a regular file. */
+bool sys_is_file(int fd);
+/* Copy LEN bytes at FROM, which may not be mapped: LEN, less, or -errno. */
+long sys_peek(const void *from, void *to, size_t len);
+/* Whether FD takes a write without waiting. */
+bool sys_writable(int fd);
 long sys_ioctl(int fd, unsigned long op, void *arg);
 long sys_readlink(const char *path, char *buf, size_t len);
 long sys_getpid(void);
 long sys_gettid(void);
 
-/* Block every signal, SIGCANCEL included; *OLD receives the mask before. */
+/*
+ * Block every signal, SIGCANCEL included, but those that an instruction or a
+ * seccomp filter raises; *OLD receives the mask before.
+ */
 void sys_signals_block(uint64_t *old);
 /* Restore a mask from sys_signals_block(). */
 void sys_signals_restore(const uint64_t *old);
+
+/*
+ * Write as sys_write() does, but drop the SIGPIPE or SIGXFSZ that it raises
+ * in place of the program, which expects none.
+ */
+long sys_write_quietly(int fd, const void *buf, size_t len);
 
 /*
  * Wait while *WORD is VALUE, at most TIMEOUT_NS; wake at most COUNT waiters.

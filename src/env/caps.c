@@ -70,13 +70,6 @@ void caps_init(bool (*probe_names)(void))
 #undef X
 }
 
-void caps_withdraw(void)
-{
-	caps.names = false;
-	caps.procmap = false;
-	caps.files = false;
-}
-
 void caps_print(void)
 {
 	char text[PAGE_TEXT_BYTES];

@@ -2,8 +2,8 @@
 /*
  * What this kernel offers, probed once and cached.
  *
- * Contract: caps_init() at start-up, after config_init(); read-only after,
- * but for caps_withdraw().  The option assume=names=0:procmap=0 overrides a
+ * Contract: caps_init() at start-up, after config_init(); read-only after.
+ * The option assume=names=0:procmap=0 overrides a
  * probe, for tests.
  */
 #ifndef ANONSHIM_ENV_CAPS_H
@@ -16,7 +16,7 @@
 #define CAPS(X)                                                       \
 	X(names, "PR_SET_VMA_ANON_NAME (CONFIG_ANON_VMA_NAME, 5.17)") \
 	X(procmap, "PROCMAP_QUERY (6.11)")                            \
-	X(files, "files may be opened (no seccomp filter set)")
+	X(files, "files may be opened and memory peeked at")
 
 struct caps {
 #define X(field, text) bool field;
@@ -29,12 +29,6 @@ extern struct caps caps;
 
 /* PROBE_NAMES: whether the kernel takes a name; the namer's to know. */
 void caps_init(bool (*probe_names)(void));
-
-/*
- * The program confines itself with seccomp: from now on make no call that a
- * filter might answer with a signal.  Names go to the registry only.
- */
-void caps_withdraw(void);
 
 /* Print what was found, for verbose=1. */
 void caps_print(void);

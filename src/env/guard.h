@@ -19,15 +19,20 @@
 
 struct guard {
 	bool busy;
+	bool fork_registry; /* which locks a fork under way holds */
+	bool fork_map;
 	uint64_t signals;    /* the mask to restore */
-	uintptr_t stack_low; /* bounds of the stack seen last, see unwind.c */
-	uintptr_t stack_high;
+	uintptr_t stack_low; /* bounds of the thread's own stack; equal where */
+	uintptr_t stack_high; /* they are not known */
 };
 
 extern __thread struct guard guard __attribute__((tls_model("initial-exec")));
 
-/* Whether the shim is started; interposers pass everything on before. */
+/* Whether the shim records; interposers pass everything on otherwise. */
 extern bool guard_ready;
+
+/* Whether start-up is still to come. */
+extern bool guard_early;
 
 /* Whether the call that arrived is the program's, to be recorded. */
 static inline bool guard_open(void)
@@ -35,7 +40,19 @@ static inline bool guard_open(void)
 	return __builtin_expect(guard_ready, 1) && !guard.busy;
 }
 
-/* Block signals and mark this thread busy; pair with guard_leave(). */
+/*
+ * From here on a child of a fork that ran no handlers is noticed: its first
+ * guard_enter() calls FORKED.  Returns 0 or -ENOMEM.
+ */
+int guard_watch_forks(void (*forked)(void));
+
+/* In such a child, or where handlers ran: it has been dealt with. */
+void guard_fork_seen(void);
+
+/*
+ * Block signals and mark this thread busy; pair with guard_leave().  Signals
+ * that an instruction raises stay open: the kernel kills where they are not.
+ */
 void guard_enter(void);
 void guard_leave(void);
 

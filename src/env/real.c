@@ -115,4 +115,7 @@ void real_init(void)
 	LOOK_UP(dl_iterate_phdr);
 	LOOK_UP(pthread_create);
 #undef LOOK_UP
+	found = dlsym(RTLD_NEXT, "_dl_find_object");
+	if (found)
+		real.dl_find_object = (__typeof__(real.dl_find_object))found;
 }

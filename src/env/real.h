@@ -25,6 +25,8 @@ struct real {
 	void *(*sbrk)(intptr_t);
 	int (*dl_iterate_phdr)(int (*)(struct dl_phdr_info *, size_t, void *),
 			       void *);
+	/* NULL before glibc 2.35 */
+	int (*dl_find_object)(void *, struct dl_find_object *);
 	/* NULL before real_init() */
 	int (*pthread_create)(pthread_t *, const pthread_attr_t *,
 			      void *(*)(void *), void *);

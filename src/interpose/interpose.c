@@ -33,7 +33,7 @@ static void *mmap_early(const struct mmap_args *a, uintptr_t caller)
 	void *p =
 		real.mmap(a->addr, a->len, a->prot, a->flags, a->fd, a->offset);
 
-	if (!guard_ready && p != MAP_FAILED && a->flags & MAP_ANONYMOUS)
+	if (guard_early && p != MAP_FAILED && a->flags & MAP_ANONYMOUS)
 		track_early((uintptr_t)p, a->len, caller);
 	return p;
 }
@@ -92,9 +92,12 @@ static int prctl_watched(int op, const unsigned long a[4])
 
 	if (op == PR_SET_VMA && a[0] == PR_SET_VMA_ANON_NAME && guard_open())
 		return track_set_name(a[1], a[2], (const char *)a[3]);
+	if (op != PR_SET_SECCOMP || !guard_open())
+		return real.prctl(op, a[0], a[1], a[2], a[3]);
+	track_confined(true);
 	result = real.prctl(op, a[0], a[1], a[2], a[3]);
-	if (op == PR_SET_SECCOMP && !result)
-		caps_withdraw();
+	if (result < 0)
+		track_confined(false);
 	return result;
 }
 
@@ -136,7 +139,7 @@ void __gmon_start__(void);
 EXPORT void __gmon_start__(void)
 {
 	if (guard_open())
-		track_modules();
+		track_loaded((uintptr_t)__builtin_return_address(0));
 }
 
 long interpose_syscall(long nr, const long a[6],
@@ -159,12 +162,18 @@ long interpose_syscall(long nr, const long a[6],
 		return (long)track_mremap(&move);
 	case SYS_prctl:
 		return prctl_watched((int)a[0], (const unsigned long *)&a[1]);
-	default: /* SYS_brk, SYS_seccomp */
+	case SYS_seccomp:
+		if (a[0] > SECCOMP_SET_MODE_FILTER)
+			break;
+		track_confined(true);
 		result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
-		if (nr == SYS_brk)
-			track_sbrk(0);
-		else if (!result && a[0] <= SECCOMP_SET_MODE_FILTER)
-			caps_withdraw();
+		if (result < 0)
+			track_confined(false);
+		return result;
+	case SYS_brk:
+		result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+		track_sbrk(0);
 		return result;
 	}
+	return real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

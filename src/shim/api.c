@@ -6,6 +6,7 @@
 #include "anonshim.h"
 
 #include "base/mem.h"
+#include "base/sys.h"
 #include "env/guard.h"
 #include "track/name.h"
 #include "track/registry.h"
@@ -13,12 +14,21 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define STATS_MIN offsetof(struct anonshim_stats, regions)
 
 int anonshim_version(void)
 {
 	return guard_ready ? ANONSHIM_API_VERSION : 0;
+}
+
+/* Whether all of the range is; a MS_ASYNC sync does nothing else. */
+static bool mapped(void *addr, size_t len)
+{
+	return !sys_failed(sys_call(SYS_msync, (long)addr, (long)page_up(len),
+				    MS_ASYNC, 0, 0, 0));
 }
 
 int anonshim_name(void *addr, size_t len, const char *name)
@@ -40,8 +50,8 @@ int anonshim_name(void *addr, size_t len, const char *name)
 	result = track_set_name((unsigned long)addr, len, name);
 	/* a kernel that takes no names: the registry has it */
 	if (result && errno == EINVAL)
-		result = 0;
-	else if (result)
+		result = mapped(addr, len) ? 0 : -1;
+	if (result)
 		errno = ENOMEM;
 	if (!result)
 		errno = err;

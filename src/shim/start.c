@@ -16,14 +16,11 @@
 #include "track/namer.h"
 #include "track/track.h"
 
-__attribute__((constructor(101))) static void start(int argc, char **argv,
-						    char **envp)
+static void start(char **envp)
 {
 	const char *options = config_init(envp);
 	int result;
 
-	(void)argc;
-	(void)argv;
 	if (CONFIG_NUMBER(help))
 		config_help();
 	real_init();
@@ -41,4 +38,13 @@ __attribute__((constructor(101))) static void start(int argc, char **argv,
 	}
 	fork_init();
 	guard_ready = true;
+}
+
+__attribute__((constructor(101))) static void construct(int argc, char **argv,
+							char **envp)
+{
+	(void)argc;
+	(void)argv;
+	start(envp);
+	guard_early = false;
 }

@@ -1,79 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The modules of the process; see module.h.
- *
- * dl_iterate_phdr holds a lock of the loader's while it calls back, and a
- * program may map memory in a callback of its own; so the list is gathered
- * into a scratch mapping without any lock of ours, and merged afterwards.
  */
 #include "track/module.h"
 
-#include "base/fmt.h"
+#include "base/index.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "env/real.h"
 #include "track/registry.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/mman.h>
 
-struct found {
-	struct module m;
-	const char *path; /* both copied, into the gathering's text */
-	const char *soname;
-};
+#define LIST_FIRST 64
+#define FINGERPRINT_BYTES 2048
 
-/*
- * The scratch mapping's head; found, gone and the text follow.  Texts are
- * copied while the loader's lock is held: without it another thread may unload
- * the module under our eyes.
- */
-struct gathering {
-	size_t bytes; /* of the mapping */
-	uint64_t adds;
-	uint64_t subs;
-	uint32_t count;
-	uint32_t capacity;
-	uint32_t gone_capacity;
-	struct fmt text;
-	struct found *found;
-	struct found *gone;
-};
-
-/* Room for modules that other threads load between the two walks. */
-#define SPARE_MODULES 16
-#define SPARE_TEXT_BYTES 4096
-
-uint32_t modules_unloads;
+uint32_t modules_generation;
 
 static struct {
 	struct module *list; /* in the order of their start */
 	uint32_t count;
 	uint32_t capacity;
-	uint64_t adds; /* the loader's counters at the last update */
-	uint64_t subs;
+	module_each *on_load;
+	module_each *on_unload;
 } loaded;
-
-static int read_counters(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	uint64_t *counters = arg;
-
-	(void)size;
-	counters[0] = info->dlpi_adds;
-	counters[1] = info->dlpi_subs;
-	return 1;
-}
-
-bool modules_changed(void)
-{
-	uint64_t now[2] = {0, 0};
-
-	real.dl_iterate_phdr(read_counters, now);
-	return now[0] != __atomic_load_n(&loaded.adds, __ATOMIC_RELAXED) ||
-	       now[1] != __atomic_load_n(&loaded.subs, __ATOMIC_RELAXED);
-}
 
 uintptr_t module_dynamic(const struct module *m, ElfW(Sxword) tag)
 {
@@ -91,6 +42,16 @@ uintptr_t module_dynamic(const struct module *m, ElfW(Sxword) tag)
 	return 0;
 }
 
+const char *module_path(const struct module *m)
+{
+	return registry_text(registry_module_at(m->id)->path);
+}
+
+const char *module_owner(const struct module *m)
+{
+	return registry_text(registry_module_at(m->id)->owner);
+}
+
 static void segment_note(struct module *m, const ElfW(Phdr) * ph)
 {
 	uintptr_t start = m->bias + ph->p_vaddr;
@@ -99,8 +60,6 @@ static void segment_note(struct module *m, const ElfW(Phdr) * ph)
 
 	if (ph->p_type == PT_DYNAMIC)
 		m->dynamic = (const void *)start;
-	if (ph->p_type == PT_GNU_EH_FRAME)
-		m->eh_frame_hdr = (const void *)start;
 	if (ph->p_type != PT_LOAD)
 		return;
 	if (!m->end || start < m->start)
@@ -113,58 +72,49 @@ static void segment_note(struct module *m, const ElfW(Phdr) * ph)
 	}
 }
 
-static const char *keep_text(struct gathering *g, const char *text)
+static struct module module_make(uintptr_t bias, const ElfW(Phdr) * phdr,
+				 uint32_t phnum)
 {
-	const char *kept = g->text.text + g->text.len;
+	struct module m = {.bias = bias, .phdr = phdr, .phnum = phnum};
 
-	fmt_mem(&g->text, text ? text : "", text ? strlen(text) + 1 : 1);
-	return g->text.truncated ? "" : kept;
+	for (uint32_t i = 0; i < phnum; i++)
+		segment_note(&m, &phdr[i]);
+	return m;
 }
 
-static int gather(struct dl_phdr_info *info, size_t size, void *arg)
+/*
+ * What tells a rebuilt module from the one that was at the same path: its
+ * program headers and the addresses of its functions.
+ */
+static uint32_t fingerprint(const struct module *m)
 {
-	struct gathering *g = arg;
-	struct found *f = &g->found[g->count];
-	uintptr_t strings;
-	uintptr_t soname;
+	uint64_t h = m->phnum;
+	const ElfW(Phdr) *unwind = NULL;
+	const char *p;
+	uint64_t word;
+	size_t len;
 
-	(void)size;
-	g->adds = info->dlpi_adds;
-	g->subs = info->dlpi_subs;
-	if (g->count == g->capacity) {
-		g->adds = 0; /* incomplete: try again at the next call */
-		g->subs = 0;
-		return 1;
+	for (uint32_t i = 0; i < m->phnum; i++) {
+		h = hash_mix(h, m->phdr[i].p_vaddr);
+		h = hash_mix(h, m->phdr[i].p_memsz);
+		if (m->phdr[i].p_type == PT_GNU_EH_FRAME)
+			unwind = &m->phdr[i];
 	}
-	f->m = (struct module){
-		.bias = info->dlpi_addr,
-		.phdr = info->dlpi_phdr,
-		.phnum = info->dlpi_phnum,
-	};
-	for (uint32_t i = 0; i < f->m.phnum; i++)
-		segment_note(&f->m, &info->dlpi_phdr[i]);
-	if (!f->m.end)
-		return 0;
-	strings = module_dynamic(&f->m, DT_STRTAB);
-	soname = module_dynamic(&f->m, DT_SONAME);
-	f->path = keep_text(g, info->dlpi_name);
-	f->soname = keep_text(
-		g, strings && soname ? (const char *)strings + soname : NULL);
-	g->count++;
-	return 0;
+	if (!unwind)
+		return (uint32_t)h;
+	p = (const char *)(m->bias + unwind->p_vaddr);
+	len = unwind->p_memsz;
+	if (len > FINGERPRINT_BYTES)
+		len = FINGERPRINT_BYTES;
+	for (size_t i = 0; i + sizeof(word) <= len; i += sizeof(word)) {
+		memcpy(&word, p + i, sizeof(word));
+		h = hash_mix(h, word);
+	}
+	return (uint32_t)h;
 }
 
-const char *module_path(const struct module *m)
-{
-	return registry_text(registry_module_at(m->id)->path);
-}
-
-const char *module_owner(const struct module *m)
-{
-	return registry_text(registry_module_at(m->id)->owner);
-}
-
-const struct module *module_find(uintptr_t addr)
+/* The first module of the list that ends above ADDR; its place. */
+static uint32_t place_of(uintptr_t addr)
 {
 	uint32_t low = 0;
 	uint32_t high = loaded.count;
@@ -177,16 +127,15 @@ const struct module *module_find(uintptr_t addr)
 		else
 			high = middle;
 	}
-	if (low < loaded.count && loaded.list[low].start <= addr)
-		return &loaded.list[low];
-	return NULL;
+	return low;
 }
 
-const struct module *module_by_id(uint32_t id)
+static const struct module *find(uintptr_t addr)
 {
-	for (uint32_t i = 0; i < loaded.count; i++)
-		if (loaded.list[i].id == id)
-			return &loaded.list[i];
+	uint32_t i = place_of(addr);
+
+	if (i < loaded.count && loaded.list[i].start <= addr)
+		return &loaded.list[i];
 	return NULL;
 }
 
@@ -202,25 +151,26 @@ static const char *last_part(const char *path)
  * file, so that a program that loads and unloads for ever needs one, or a new
  * one.  0 without memory.
  */
-static uint32_t record_find(uint32_t path, size_t bytes)
+static uint32_t record_find(uint32_t path, uint32_t print)
 {
 	struct registry_table *t = &anonshim_registry->table[REGISTRY_MODULES];
 
 	for (uint32_t id = 1; id < t->count; id++) {
 		struct registry_module *r = registry_module_at(id);
 
-		if (r->unloaded && r->path == path &&
-		    r->end - r->start == bytes)
+		if (r->unloaded && r->path == path && r->fingerprint == print)
 			return id;
 	}
 	return (uint32_t)table_add(t, 1);
 }
 
-static uint32_t record(const struct found *f)
+static uint32_t record(const struct module *m, const char *path)
 {
-	char exe[PATH_MAX];
-	const char *path = f->path;
-	const char *owner = f->soname;
+	static char exe[PATH_MAX]; /* under registry_lock; large for a stack */
+	uintptr_t strings = module_dynamic(m, DT_STRTAB);
+	uintptr_t soname = module_dynamic(m, DT_SONAME);
+	uint32_t print = fingerprint(m);
+	const char *owner = "";
 	uint32_t path_id;
 	uint32_t id;
 
@@ -229,33 +179,29 @@ static uint32_t record(const struct found *f)
 
 		exe[n > 0 ? n : 0] = '\0';
 		path = n > 0 ? exe : "(executable)";
-		owner = "";
+	} else if (strings && soname) {
+		owner = (const char *)strings + soname;
 	}
 	if (!*owner)
 		owner = last_part(path);
 	path_id = registry_string(path, strlen(path));
-	id = record_find(path_id, f->m.end - f->m.start);
+	id = record_find(path_id, print);
 	if (id)
 		*registry_module_at(id) = (struct registry_module){
-			.bias = f->m.bias,
-			.start = f->m.start,
-			.end = f->m.end,
+			.bias = m->bias,
+			.start = m->start,
+			.end = m->end,
 			.path = path_id,
 			.owner = registry_string(owner, strlen(owner)),
+			.fingerprint = print,
 		};
 	return id;
 }
 
-static bool same_module(const struct module *a, const struct found *f)
-{
-	return a->bias == f->m.bias && a->start == f->m.start &&
-	       a->phdr == f->m.phdr && a->dynamic == f->m.dynamic &&
-	       (!*f->path || !strcmp(module_path(a), f->path));
-}
-
+/* Readers may hold no pointer into the list, but the old one stays ours. */
 static bool make_room(void)
 {
-	uint32_t capacity = loaded.capacity ? loaded.capacity * 2 : 64;
+	uint32_t capacity = loaded.capacity ? loaded.capacity * 2 : LIST_FIRST;
 	struct module *list;
 
 	if (loaded.count < loaded.capacity)
@@ -263,151 +209,112 @@ static bool make_room(void)
 	list = mem_map(capacity * sizeof(*list));
 	if (!list)
 		return false;
-	memcpy(list, loaded.list, loaded.count * sizeof(*list));
-	if (loaded.list)
-		sys_munmap(loaded.list, loaded.capacity * sizeof(*list));
+	if (loaded.count)
+		memcpy(list, loaded.list, loaded.count * sizeof(*list));
 	loaded.list = list;
 	loaded.capacity = capacity;
 	return true;
 }
 
-static void list_insert(const struct module *m)
+static void forget(uint32_t i)
 {
-	uint32_t i = loaded.count++;
+	struct module gone = loaded.list[i];
 
-	for (; i && loaded.list[i - 1].start > m->start; i--)
-		loaded.list[i] = loaded.list[i - 1];
+	registry_module_at(gone.id)->unloaded = 1;
+	loaded.count--;
+	__atomic_fetch_add(&modules_generation, 1, __ATOMIC_RELEASE);
+	memmove(&loaded.list[i], &loaded.list[i + 1],
+		(loaded.count - i) * sizeof(gone));
+	loaded.on_unload(&gone);
+}
+
+/* Enter M; whatever the list has in its place is gone. */
+static const struct module *enter(struct module *m, const char *path)
+{
+	uint32_t i = place_of(m->start);
+
+	if (m->start >= m->end)
+		return NULL;
+	while (i < loaded.count && loaded.list[i].start < m->end)
+		forget(i);
+	m->id = make_room() ? record(m, path) : 0;
+	if (!m->id)
+		return NULL;
+	memmove(&loaded.list[i + 1], &loaded.list[i],
+		(loaded.count - i) * sizeof(*m));
 	loaded.list[i] = *m;
+	loaded.count++;
+	__atomic_fetch_add(&modules_generation, 1, __ATOMIC_RELEASE);
+	loaded.on_load(m);
+	return find(m->start);
 }
 
-/* Move what is loaded no more to g->gone; returns how many. */
-static uint32_t drop_gone(struct gathering *g)
+static int enter_each(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	uint32_t n = 0;
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < loaded.count; i++) {
-		struct module *m = &loaded.list[i];
-		uint32_t j = 0;
-
-		while (j < g->count && !same_module(m, &g->found[j]))
-			j++;
-		if (j < g->count) {
-			g->found[j].m.id = m->id;
-			loaded.list[kept++] = *m;
-			continue;
-		}
-		registry_module_at(m->id)->unloaded = 1;
-		if (n < g->gone_capacity)
-			g->gone[n++].m = *m;
-	}
-	loaded.count = kept;
-	return n;
-}
-
-/* Merge what was gathered; returns how many are gone. */
-static uint32_t merge(struct gathering *g)
-{
-	uint32_t ngone = drop_gone(g);
-
-	for (uint32_t i = 0; i < g->count; i++) {
-		struct found *f = &g->found[i];
-
-		if (f->m.id) {
-			f->m.id = 0; /* known: not to be announced */
-			continue;
-		}
-		if (!make_room())
-			continue;
-		f->m.id = record(f);
-		if (f->m.id)
-			list_insert(&f->m);
-	}
-	if (ngone)
-		__atomic_fetch_add(&modules_unloads, 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&loaded.adds, g->adds, __ATOMIC_RELAXED);
-	__atomic_store_n(&loaded.subs, g->subs, __ATOMIC_RELAXED);
-	return ngone;
-}
-
-static void announce(const struct gathering *g, uint32_t ngone,
-		     module_each *on_load, module_each *on_unload)
-{
-	for (uint32_t i = 0; i < ngone; i++)
-		on_unload(&g->gone[i].m);
-	for (uint32_t i = 0; i < g->count; i++)
-		if (g->found[i].m.id)
-			on_load(&g->found[i].m);
-}
-
-struct measure {
-	size_t modules;
-	size_t text_bytes;
-};
-
-static int measure(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	struct measure *m = arg;
-	struct module module = {.bias = info->dlpi_addr};
-	const char *strings;
+	struct module m =
+		module_make(info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum);
 
 	(void)size;
-	for (uint32_t i = 0; i < info->dlpi_phnum; i++)
-		segment_note(&module, &info->dlpi_phdr[i]);
-	strings = (const char *)module_dynamic(&module, DT_STRTAB);
-	m->modules++;
-	m->text_bytes += strlen(info->dlpi_name) + 2;
-	if (strings)
-		m->text_bytes +=
-			strlen(strings + module_dynamic(&module, DT_SONAME));
+	(void)arg;
+	enter(&m, info->dlpi_name);
 	return 0;
 }
 
-/* The scratch mapping, large enough for what is loaded; NULL: no memory. */
-static struct gathering *scratch_make(void)
+void modules_start(module_each *on_load, module_each *on_unload)
 {
-	struct measure m = {SPARE_MODULES, SPARE_TEXT_BYTES};
-	struct gathering *g;
-	size_t known = loaded.count + SPARE_MODULES;
-	size_t bytes;
-	long addr;
-
-	real.dl_iterate_phdr(measure, &m);
-	bytes = sizeof(*g) + (m.modules + known) * sizeof(struct found) +
-		m.text_bytes;
-	addr = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (sys_failed(addr))
-		return NULL;
-	g = (void *)addr;
-	g->bytes = bytes;
-	g->capacity = (uint32_t)m.modules;
-	g->gone_capacity = (uint32_t)known;
-	g->found = (void *)(g + 1);
-	g->gone = g->found + m.modules;
-	fmt_init(&g->text, (char *)(g->gone + known), m.text_bytes);
-	return g;
+	loaded.on_load = on_load;
+	loaded.on_unload = on_unload;
+	real.dl_iterate_phdr(enter_each, NULL);
 }
 
-int modules_update(module_each *on_load, module_each *on_unload)
+static bool same(const struct module *m, const struct dl_find_object *o)
 {
-	struct gathering *g = scratch_make();
-	uint32_t ngone = 0;
-	int result = 0;
+	return m->bias == o->dlfo_link_map->l_addr &&
+	       m->dynamic == o->dlfo_link_map->l_ld;
+}
 
-	if (!g)
-		return -ENOMEM;
-	real.dl_iterate_phdr(gather, g);
-	if (lock_take(&registry_lock)) {
-		if (g->adds + g->subs > loaded.adds + loaded.subs)
-			ngone = merge(g);
+static const struct module *learn(const struct dl_find_object *o)
+{
+	const ElfW(Ehdr) *e = o->dlfo_map_start;
+	struct module m;
+
+	if (memcmp(e->e_ident, ELFMAG, SELFMAG) ||
+	    e->e_phentsize != sizeof(ElfW(Phdr)) ||
+	    e->e_phoff + e->e_phnum * sizeof(ElfW(Phdr)) > PAGE_BYTES)
+		return NULL;
+	m = module_make(o->dlfo_link_map->l_addr,
+			(const void *)((const char *)e + e->e_phoff),
+			e->e_phnum);
+	return enter(&m, o->dlfo_link_map->l_name);
+}
+
+const struct module *module_at(uintptr_t addr)
+{
+	const struct module *m = find(addr);
+	struct dl_find_object o;
+
+	/* before glibc 2.35: what was there at start-up */
+	if (!real.dl_find_object)
+		return m;
+	if (real.dl_find_object((void *)addr, &o))
+		return NULL;
+	return m && same(m, &o) ? m : learn(&o);
+}
+
+void modules_sweep(void)
+{
+	struct dl_find_object o;
+	uint32_t i = 0;
+
+	while (real.dl_find_object && i < loaded.count) {
+		const struct module *m = &loaded.list[i];
+
+		/* not the vDSO, of which _dl_find_object does not know */
+		if (m->bss_start >= m->bss_end ||
+		    (!real.dl_find_object((void *)m->bss_start, &o) &&
+		     same(m, &o)))
+			i++;
 		else
-			g->count = 0; /* another thread was faster */
-		lock_drop(&registry_lock);
-		announce(g, ngone, on_load, on_unload);
-	} else {
-		result = -EAGAIN;
+			forget(i);
 	}
-	sys_munmap(g, g->bytes);
-	return result;
 }

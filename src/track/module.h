@@ -2,10 +2,13 @@
 /*
  * The modules of the process: the executable and its shared objects.
  *
- * Contract: loads and unloads are noticed by the loader's own counters, so
- * that dlopen need not be interposed.  modules_changed() is cheap and safe
- * anywhere.  All else is called busy (env/guard.h) with registry_lock held,
- * except modules_update(), which takes it.
+ * Contract: the loader's own lock is taken once, at start-up, and never on a
+ * path that the program did not already take it on: a thread may map memory
+ * while another, inside dl_iterate_phdr, waits for a lock of its.  Afterwards
+ * modules are learnt one by one through _dl_find_object (glibc 2.35), which
+ * takes no lock, from an address whose code is running and so cannot be
+ * unloaded meanwhile.  All functions are called busy (env/guard.h) with
+ * registry_lock held.
  */
 #ifndef ANONSHIM_TRACK_MODULE_H
 #define ANONSHIM_TRACK_MODULE_H
@@ -23,30 +26,27 @@ struct module {
 	uintptr_t bss_end;   /* to bss_start where there are none */
 	const ElfW(Phdr) * phdr;
 	const ElfW(Dyn) * dynamic;
-	const void *eh_frame_hdr;
 	uint32_t phnum;
 	uint32_t id; /* in the registry's table; never 0 */
 };
 
-/* Counts unloads: rules and addresses learnt before one may be stale. */
-extern uint32_t modules_unloads;
-
-/* Whether the loader did anything since the last modules_update(). */
-bool modules_changed(void);
+/* Grows with every load and unload noticed: what was learnt of addresses
+ * before may be stale. */
+extern uint32_t modules_generation;
 
 typedef void module_each(const struct module *module);
 
 /*
- * Read the loader's list.  Calls LOADED for each new module and UNLOADED for
- * each that is gone, without registry_lock.  Returns 0 or -errno.
+ * Enter all that is loaded now.  From here on LOADED is called for each new
+ * module and UNLOADED for each that is gone.
  */
-int modules_update(module_each *loaded, module_each *unloaded);
+void modules_start(module_each *loaded, module_each *unloaded);
 
-/* The module that holds ADDR, or NULL. */
-const struct module *module_find(uintptr_t addr);
+/* The module that holds ADDR, running code, learnt if new; NULL: none. */
+const struct module *module_at(uintptr_t addr);
 
-/* The loaded module with registry id ID, or NULL. */
-const struct module *module_by_id(uint32_t id);
+/* Notice what was unloaded.  Costs 10 ns a module. */
+void modules_sweep(void);
 
 /* Soname, or else the last part of the path. */
 const char *module_owner(const struct module *module);

@@ -72,11 +72,6 @@ void namer_init(void)
 			 "CONFIG_ANON_VMA_NAME=y");
 }
 
-bool namer_active(void)
-{
-	return namer.active;
-}
-
 static uint64_t vmas(void)
 {
 	const struct registry_head *head = anonshim_registry;

@@ -21,9 +21,6 @@ bool namer_probe(void);
 /* After config_init() and caps_init(). */
 void namer_init(void);
 
-/* Whether names go to the kernel. */
-bool namer_active(void);
-
 /* Name pages [START, END) for SITE, thread TID (0: none). */
 void namer_apply(uintptr_t start, uintptr_t end, uint32_t site, uint32_t tid);
 

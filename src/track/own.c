@@ -9,6 +9,8 @@
 #include "track/registry.h"
 #include "track/site.h"
 
+#include <string.h>
+
 #define NOTED_MAX 64
 
 uint32_t own_pending;
@@ -49,16 +51,24 @@ void own_flush_noted(void)
 
 	while (noted.flushed !=
 	       __atomic_load_n(&noted.claimed, __ATOMIC_RELAXED)) {
+		uintptr_t start;
 		uint32_t i = noted.flushed % NOTED_MAX;
 		uintptr_t end =
 			__atomic_load_n(&noted.range[i].end, __ATOMIC_ACQUIRE);
 
 		if (!end)
 			return; /* its owner is about to fill it in */
+		start = noted.range[i].start;
 		noted.range[i].end = 0;
 		__atomic_fetch_add(&noted.flushed, 1, __ATOMIC_RELAXED);
 		__atomic_fetch_sub(&own_pending, 1, __ATOMIC_RELAXED);
-		region_set(noted.range[i].start, end, &tag);
-		namer_apply(noted.range[i].start, end, site_own, 0);
+		region_set(start, end, &tag);
+		namer_apply(start, end, site_own, 0);
 	}
+}
+
+void own_reset(void)
+{
+	own_pending = 0;
+	memset(&noted, 0, sizeof(noted));
 }

@@ -14,6 +14,9 @@
 void own_note(uintptr_t start, uintptr_t end);
 void own_flush_noted(void);
 
+/* In a fork child: a thread that is gone may have noted by halves. */
+void own_reset(void);
+
 extern uint32_t own_pending; /* mappings noted and not yet entered */
 
 static inline void own_flush(void)

@@ -43,15 +43,6 @@ void region_lock_drop(void)
 	lock_drop(&map_lock);
 }
 
-bool region_lock_reset(void)
-{
-	bool torn = anonshim_registry->generation & 1;
-
-	if (torn)
-		anonshim_registry->generation++;
-	return lock_reset(&map_lock) || torn;
-}
-
 static void write_begin(void)
 {
 	__atomic_fetch_add(&anonshim_registry->generation, 1, __ATOMIC_ACQ_REL);
@@ -211,7 +202,7 @@ static void insert_at(struct place p, uintptr_t start, uintptr_t end,
 	}
 	slot = slot_take();
 	if (!slot) {
-		anonshim_registry->counters.lost++;
+		REGISTRY_COUNT(lost, 1);
 		registry_flag_set(REGISTRY_INEXACT);
 		return;
 	}
@@ -343,4 +334,38 @@ void region_set_own_name(uintptr_t start, uintptr_t end, uint32_t name)
 		region_set(from, to, &tag);
 		done = to;
 	}
+}
+
+/* Build the tree anew from the slots; of two that overlap one goes. */
+static void rebuild(void)
+{
+	uint64_t count = anonshim_registry->table[REGISTRY_REGIONS].count;
+
+	root = 0;
+	free_slots = 0;
+	anonshim_registry->counters.regions = 0;
+	for (uint32_t slot = 1; slot < count; slot++) {
+		struct registry_region *r = at(slot);
+
+		r->left = 0;
+		r->right = 0;
+		if (r->start >= r->end ||
+		    overlap(locate(r->start), r->start, r->end)) {
+			slot_give(slot);
+			continue;
+		}
+		tree_insert(slot);
+		anonshim_registry->counters.regions++;
+	}
+}
+
+bool region_lock_reset(void)
+{
+	bool held = lock_reset(&map_lock);
+
+	if (anonshim_registry->generation & 1) {
+		rebuild();
+		write_end();
+	}
+	return held;
 }

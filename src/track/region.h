@@ -29,7 +29,10 @@ struct region_tag {
 /* False when patience ended; see base/lock.h. */
 bool region_lock_take(void);
 void region_lock_drop(void);
-/* In a fork child.  Returns whether the map may be half changed. */
+/*
+ * In a fork child: free.  Returns whether the lock was held; a map that was
+ * being changed is put together again from its records.
+ */
 bool region_lock_reset(void);
 
 /* Pages [START, END) now are TAG's, whatever they were. */

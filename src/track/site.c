@@ -3,8 +3,9 @@
  * Sites; see site.h.
  *
  * Two indices lead to a site.  `by_address` hashes raw return addresses: it is
- * what the mapping calls probe, without a lock, and is emptied when a module
- * goes.  `by_frame` hashes (module, offset) pairs, which outlive a reload, so
+ * what the mapping calls probe, without a lock; the modules' generation is in
+ * the hash, so that a module gone is not mistaken for the one in its place.
+ * `by_frame` hashes (module, offset) pairs, which outlive a reload, so
  * that one site stays one.  A third keeps the function of each frame.
  */
 #include "track/site.h"
@@ -80,9 +81,9 @@ static bool function_matches(uint32_t id, const void *key)
 
 static uint64_t frame_pack(uintptr_t pc)
 {
-	const struct module *m = module_find(pc - 1);
+	const struct module *m = module_at(pc - 1);
 
-	if (!m)
+	if (!m || m->id > REGISTRY_FRAME_MODULE(UINT64_MAX))
 		return pc;
 	return (uint64_t)m->id << REGISTRY_FRAME_OFFSET_BITS | (pc - m->bias);
 }
@@ -105,8 +106,8 @@ static uint32_t owner_of_code(uintptr_t pc)
 
 static void function_resolve(struct function *fn, uintptr_t pc)
 {
-	const struct module *m = module_find(pc - 1);
-	char text[SYMBOL_BYTES];
+	const struct module *m = module_at(pc - 1);
+	static char text[SYMBOL_BYTES]; /* under registry_lock */
 	struct fmt f;
 
 	fmt_init(&f, text, sizeof(text));
@@ -255,6 +256,7 @@ static uint32_t site_slowly(enum registry_kind kind, const uintptr_t *pcs,
 
 	guard_enter();
 	if (lock_take(&registry_lock)) {
+		modules_sweep();
 		id = site_find_or_add(kind, pcs, n);
 		if (!id && n > 1) {
 			REGISTRY_COUNT(sites_lost, 1);
@@ -271,7 +273,8 @@ static uint32_t site_slowly(enum registry_kind kind, const uintptr_t *pcs,
 uint32_t site_of_stack(enum registry_kind kind, const uintptr_t *pcs,
 		       unsigned n)
 {
-	uint64_t hash = (uint64_t)kind;
+	uint64_t now = __atomic_load_n(&modules_generation, __ATOMIC_ACQUIRE);
+	uint64_t hash = hash_mix((uint64_t)kind, now);
 	uint32_t id;
 
 	for (unsigned i = 0; i < n; i++)
@@ -280,7 +283,6 @@ uint32_t site_of_stack(enum registry_kind kind, const uintptr_t *pcs,
 	return id ? id : site_slowly(kind, pcs, n, hash);
 }
 
-/* With registry_lock held. */
 static uint32_t owner_site(enum registry_kind kind, const char *owner,
 			   const char *symbol, uint32_t name)
 {
@@ -302,22 +304,9 @@ static uint32_t owner_site(enum registry_kind kind, const char *owner,
 uint32_t site_of_owner(enum registry_kind kind, const char *owner,
 		       const char *symbol)
 {
-	uint32_t id = 0;
+	uint32_t id = owner_site(kind, owner, symbol, 0);
 
-	if (lock_take(&registry_lock)) {
-		id = owner_site(kind, owner, symbol, 0);
-		lock_drop(&registry_lock);
-	}
 	return id ? id : site_unknown;
-}
-
-void sites_forget_addresses(void)
-{
-	if (!lock_take(&registry_lock))
-		return;
-	index_clear(&by_address);
-	addresses = 0;
-	lock_drop(&registry_lock);
 }
 
 int sites_init(void)

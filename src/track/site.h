@@ -29,11 +29,11 @@ int sites_init(void);
 uint32_t site_of_stack(enum registry_kind kind, const uintptr_t *frames,
 		       unsigned n);
 
-/* A site with no call stack: OWNER's memory of KIND, SYMBOL. */
+/*
+ * A site with no call stack: OWNER's memory of KIND, SYMBOL.  Call with
+ * registry_lock held.
+ */
 uint32_t site_of_owner(enum registry_kind kind, const char *owner,
 		       const char *symbol);
-
-/* Addresses learnt so far may mean something else now: a module was unloaded.*/
-void sites_forget_addresses(void);
 
 #endif

@@ -109,11 +109,15 @@ static struct extent extent_find(const struct start *s)
 	uintptr_t self = (uintptr_t)pthread_self();
 	struct neighbours n = {.addr = (uintptr_t)__builtin_frame_address(0)};
 	struct extent e = {.end = page_up(self + 1)};
-	bool found;
+	bool found = false;
 
 	guard_enter();
 	e.tid = (uint32_t)sys_gettid();
-	found = caps.files && neighbours_find(&n);
+	/* no child of a fork may inherit the descriptor: see shim/fork.c */
+	if (caps.files && lock_take(&registry_lock)) {
+		found = neighbours_find(&n);
+		lock_drop(&registry_lock);
+	}
 	guard_leave();
 	e.start = e.end - page_up(s->stack_bytes);
 	if (!found || n.vma.start >= e.end || !s->guard_bytes)
@@ -201,7 +205,6 @@ int stack_thread_create(pthread_t *thread, const pthread_attr_t *attr,
 	struct start *s;
 	int result;
 
-	track_modules();
 	s = sizes_get(&sizes, attr) ? start_take() : NULL;
 	if (!s) {
 		errno = err;

@@ -12,6 +12,7 @@
 #include "env/caps.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,11 +24,15 @@ struct symbols {
 	size_t strings_bytes;
 };
 
-/* A file mapped to read; data is NULL where there is none. */
+/* A module's file, read piece by piece: a mapping of it could raise SIGBUS. */
 struct file {
-	const char *data;
-	size_t bytes;
+	int fd;
+	char *piece; /* PIECE_BYTES */
 };
+
+#define PIECE_BYTES 65536
+#define NAME_MAX_BYTES 1024
+#define PIECE_SYMBOLS (PIECE_BYTES / sizeof(ElfW(Sym)))
 
 static bool covers(const ElfW(Sym) * s, uintptr_t offset)
 {
@@ -48,21 +53,14 @@ static bool better(const ElfW(Sym) * s, const ElfW(Sym) * best)
 	       ELF64_ST_BIND(best->st_info) != STB_GLOBAL;
 }
 
-static bool search(const struct symbols *t, uintptr_t offset, struct fmt *f)
+/* The better of BEST and what COUNT symbols have for OFFSET; NULL: none. */
+static const ElfW(Sym) * search(const ElfW(Sym) * sym, size_t count,
+				uintptr_t offset, const ElfW(Sym) * best)
 {
-	const ElfW(Sym) *best = NULL;
-	const char *name;
-
-	for (size_t i = 0; i < t->count; i++)
-		if (covers(&t->sym[i], offset) && better(&t->sym[i], best))
-			best = &t->sym[i];
-	if (!best || best->st_name >= t->strings_bytes)
-		return false;
-	name = t->strings + best->st_name;
-	if (!*name)
-		return false;
-	fmt_mem(f, name, strnlen(name, t->strings_bytes - best->st_name));
-	return true;
+	for (size_t i = 0; i < count; i++)
+		if (covers(&sym[i], offset) && better(&sym[i], best))
+			best = &sym[i];
+	return best;
 }
 
 /* Number of symbols a DT_GNU_HASH table covers (no count is stored). */
@@ -94,6 +92,7 @@ static bool search_dynamic(const struct module *m, uintptr_t offset,
 		.strings = (const void *)module_dynamic(m, DT_STRTAB),
 		.strings_bytes = module_dynamic(m, DT_STRSZ),
 	};
+	const ElfW(Sym) * best;
 
 	if (!t.sym || !t.strings)
 		return false;
@@ -101,97 +100,131 @@ static bool search_dynamic(const struct module *m, uintptr_t offset,
 		t.count = ((const uint32_t *)sysv)[1];
 	else if (gnu)
 		t.count = gnu_hash_count((const void *)gnu);
-	return search(&t, offset, f);
+	best = search(t.sym, t.count, offset, NULL);
+	if (!best || best->st_name >= t.strings_bytes ||
+	    !t.strings[best->st_name])
+		return false;
+	fmt_mem(f, t.strings + best->st_name,
+		strnlen(t.strings + best->st_name,
+			t.strings_bytes - best->st_name));
+	return true;
 }
 
-static struct file file_map(const char *path)
+static bool file_open(struct file *file, const char *path)
 {
-	struct file file = {0};
-	uint64_t dev;
-	uint64_t ino;
-	uint64_t bytes = 0;
-	long fd = sys_open(path, O_RDONLY | O_NOCTTY, 0);
-	long addr;
+	/* the path may lead to anything by now: a FIFO must not hold us */
+	long fd = sys_open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
+	long piece;
 
 	if (sys_failed(fd))
-		return file;
-	if (!sys_failed(sys_fstat((int)fd, &dev, &ino, &bytes)) && bytes) {
-		addr = sys_mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, (int)fd,
-				0);
-		if (!sys_failed(addr))
-			file = (struct file){(const void *)addr, bytes};
+		return false;
+	piece = sys_is_file((int)fd)
+			? sys_mmap(NULL, PIECE_BYTES, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+			: -EINVAL;
+	if (sys_failed(piece)) {
+		sys_close((int)fd);
+		return false;
 	}
-	sys_close((int)fd);
-	return file;
+	*file = (struct file){(int)fd, (char *)piece};
+	return true;
 }
 
-static bool within(const struct file *f, uint64_t offset, uint64_t bytes)
+static void file_close(struct file *file)
 {
-	return offset <= f->bytes && bytes <= f->bytes - offset;
+	sys_munmap(file->piece, PIECE_BYTES);
+	sys_close(file->fd);
 }
 
-/* The header and program headers in memory are the file's. */
-static bool file_is(const struct file *file, const struct module *m)
+/* Read BYTES at OFFSET to TO, all of them or fail. */
+static bool file_read(const struct file *file, uint64_t offset, void *to,
+		      size_t bytes)
 {
-	const ElfW(Ehdr) *e = (const void *)file->data;
+	return sys_pread(file->fd, to, bytes, (off_t)offset) == (long)bytes;
+}
+
+/* The program headers in memory are the file's. */
+static bool file_is(const struct file *file, const ElfW(Ehdr) * e,
+		    const struct module *m)
+{
 	size_t bytes = m->phnum * sizeof(ElfW(Phdr));
 
-	return within(file, 0, sizeof(*e)) &&
-	       !memcmp(e->e_ident, ELFMAG, SELFMAG) &&
+	return !memcmp(e->e_ident, ELFMAG, SELFMAG) &&
 	       e->e_ident[EI_CLASS] == ELFCLASS64 && e->e_phnum == m->phnum &&
-	       within(file, e->e_phoff, bytes) &&
-	       !memcmp(file->data + e->e_phoff, m->phdr, bytes);
+	       bytes <= PIECE_BYTES &&
+	       file_read(file, e->e_phoff, file->piece, bytes) &&
+	       !memcmp(file->piece, m->phdr, bytes);
 }
 
-static const ElfW(Shdr) * sections(const struct file *file, size_t *count)
+/* Find the sections of symbols and of their names. */
+static bool sections_find(const struct file *file, const ElfW(Ehdr) * e,
+			  ElfW(Shdr) * symbols, ElfW(Shdr) * names)
 {
-	const ElfW(Ehdr) *e = (const void *)file->data;
+	const ElfW(Shdr) *sh = (const void *)file->piece;
+	size_t bytes = e->e_shnum * sizeof(*sh);
 
-	*count = e->e_shnum;
-	if (e->e_shentsize != sizeof(ElfW(Shdr)) ||
-	    !within(file, e->e_shoff, *count * sizeof(ElfW(Shdr))))
-		*count = 0;
-	return (const void *)(file->data + e->e_shoff);
-}
-
-static bool symtab_find(const struct file *file, struct symbols *t)
-{
-	size_t count;
-	const ElfW(Shdr) *sh = sections(file, &count);
-
-	for (size_t i = 0; i < count; i++) {
-		const ElfW(Shdr) *s = &sh[i];
-		const ElfW(Shdr) * strings;
-
-		if (s->sh_type != SHT_SYMTAB || s->sh_link >= count)
+	if (e->e_shentsize != sizeof(*sh) || bytes > PIECE_BYTES ||
+	    !file_read(file, e->e_shoff, file->piece, bytes))
+		return false;
+	for (size_t i = 0; i < e->e_shnum; i++) {
+		if (sh[i].sh_type != SHT_SYMTAB || sh[i].sh_link >= e->e_shnum)
 			continue;
-		strings = &sh[s->sh_link];
-		if (!within(file, s->sh_offset, s->sh_size) ||
-		    !within(file, strings->sh_offset, strings->sh_size))
-			return false;
-		t->sym = (const void *)(file->data + s->sh_offset);
-		t->count = s->sh_size / sizeof(*t->sym);
-		t->strings = file->data + strings->sh_offset;
-		t->strings_bytes = strings->sh_size;
+		*symbols = sh[i];
+		*names = sh[sh[i].sh_link];
 		return true;
 	}
 	return false;
 }
 
+/* The symbol that covers OFFSET, out of the whole section, into *FOUND. */
+static bool section_search(const struct file *file, const ElfW(Shdr) * symbols,
+			   uintptr_t offset, ElfW(Sym) * found)
+{
+	size_t left = symbols->sh_size / sizeof(ElfW(Sym));
+	uint64_t at = symbols->sh_offset;
+	const ElfW(Sym) *best = NULL;
+
+	while (left) {
+		size_t n = left < PIECE_SYMBOLS ? left : PIECE_SYMBOLS;
+		const ElfW(Sym) * b;
+
+		if (!file_read(file, at, file->piece, n * sizeof(*b)))
+			return false;
+		b = search((const void *)file->piece, n, offset, best);
+		if (b && b != best) {
+			*found = *b;
+			best = found;
+		}
+		at += n * sizeof(*b);
+		left -= n;
+	}
+	return best != NULL;
+}
+
 static bool search_file(const struct module *m, uintptr_t offset, struct fmt *f)
 {
-	struct file file = {0};
-	struct symbols t;
-	bool found = false;
+	struct file file;
+	ElfW(Ehdr) e;
+	ElfW(Shdr) symbols;
+	ElfW(Shdr) names;
+	ElfW(Sym) found;
+	size_t len = 0;
+	long n;
 
-	if (caps.files && module_path(m)[0] == '/')
-		file = file_map(module_path(m));
-	if (!file.data)
+	if (!caps.files || module_path(m)[0] != '/' ||
+	    !file_open(&file, module_path(m)))
 		return false;
-	if (file_is(&file, m) && symtab_find(&file, &t))
-		found = search(&t, offset, f);
-	sys_munmap((void *)file.data, file.bytes);
-	return found;
+	if (file_read(&file, 0, &e, sizeof(e)) && file_is(&file, &e, m) &&
+	    sections_find(&file, &e, &symbols, &names) &&
+	    section_search(&file, &symbols, offset, &found) &&
+	    found.st_name < names.sh_size) {
+		n = sys_pread(file.fd, file.piece, NAME_MAX_BYTES,
+			      (off_t)(names.sh_offset + found.st_name));
+		len = n > 0 ? strnlen(file.piece, (size_t)n) : 0;
+		fmt_mem(f, file.piece, len);
+	}
+	file_close(&file);
+	return len != 0;
 }
 
 void symbol_find(const struct module *m, uintptr_t addr, struct fmt *f)

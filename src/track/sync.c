@@ -11,11 +11,15 @@
 #include "track/registry.h"
 #include "track/site.h"
 
+#include <stdbool.h>
 #include <string.h>
+
+static uintptr_t brk_end; /* 0: no heap seen yet */
 
 struct sync {
 	uintptr_t done; /* everything below agrees */
-	uint32_t site;
+	uint32_t site;	/* 0: leave what is new alone */
+	bool heap_seen;
 };
 
 /* Give pages of [START, END) that no region holds to TAG. */
@@ -43,11 +47,13 @@ static void sync_vma(const struct procmap_vma *vma, void *arg)
 	s->done = vma->end;
 	if (vma->shared)
 		tag.flags |= REGION_SHARED;
-	if (!strcmp(vma->name, "[heap]")) {
-		anonshim_registry->brk_start = vma->start;
+	if (!strcmp(vma->name, "[heap]") && !s->heap_seen) {
+		s->heap_seen = true;
+		sync_heap_start(vma->start);
 		sync_brk();
 	}
-	fill_gaps(vma->start, vma->end, &tag);
+	if (s->site)
+		fill_gaps(vma->start, vma->end, &tag);
 }
 
 int sync_from_kernel(uint32_t site)
@@ -63,19 +69,29 @@ int sync_from_kernel(uint32_t site)
 	return 0;
 }
 
+/*
+ * Only what the end moved over changes: the program may have mapped or
+ * unmapped within the heap.
+ */
 void sync_brk(void)
 {
-	struct registry_head *head = anonshim_registry;
-	uintptr_t start = head->brk_start;
 	uintptr_t end = page_up((uintptr_t)sys_brk(NULL));
-	const struct registry_region *r = start ? region_at(start) : NULL;
-	struct region_tag tag = {.flags = REGION_BRK};
+	struct region_tag tag = {.site = site_brk, .flags = REGION_BRK};
 
-	if (!start || (r && r->flags & REGION_BRK && r->end == end))
+	if (!brk_end)
 		return;
-	tag.site = site_brk;
-	if (r && r->flags & REGION_BRK && r->end > end)
-		region_clear(end, r->end);
-	if (end > start)
-		region_set(start, end, &tag);
+	if (end > brk_end)
+		region_set(brk_end, end, &tag);
+	else if (end < brk_end)
+		region_clear(end, brk_end);
+	brk_end = end;
+}
+
+void sync_heap_start(uintptr_t start)
+{
+	if (brk_end)
+		return; /* known already */
+	anonshim_registry->brk_start = start;
+	brk_end = start;
+	sync_brk();
 }

@@ -13,9 +13,13 @@
 
 /*
  * Make the map equal to the kernel's: ranges that are anonymous memory no more
- * go, ranges that are not in the map enter it as SITE's.  Returns 0 or -errno.
+ * go, ranges that are not in the map enter it as SITE's, if that is not 0.
+ * Returns 0 or -errno.
  */
 int sync_from_kernel(uint32_t site);
+
+/* The brk heap starts at START; the first call counts. */
+void sync_heap_start(uintptr_t start);
 
 /* Follow the end of the brk heap, which libc moves unseen. */
 void sync_brk(void);

@@ -5,6 +5,7 @@
 #include "track/track.h"
 
 #include "base/mem.h"
+#include "base/procmaps.h"
 #include "base/sys.h"
 #include "env/caps.h"
 #include "env/config.h"
@@ -33,19 +34,12 @@
 #define PR_SET_VMA 0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
 #endif
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
 
 #define HUGE_SHIFT_DEFAULT 21 /* x86-64 */
+#define MAIN_STACK_BYTES ((uintptr_t)8 << 20)
 #define EARLY_MAX 64
 #define MEND_INTERVAL 1000 /* calls */
-
-/*
- * A page that reads zero in a child (MADV_WIPEONFORK): tells a child of
- * _Fork() or of a raw fork, which run no handlers, that it is one.
- */
-static uint32_t *fork_mark;
+#define OWN_NAMES_MAX_BYTES (8 << 20)
 
 static struct {
 	uint32_t count;
@@ -57,7 +51,7 @@ static struct {
 	} call[EARLY_MAX];
 } early;
 
-/* Read the map back; where /proc is not to be had, ask only now and then. */
+/* Read the map back, but only now and then: it costs 0.3 us a VMA. */
 static void mend(void)
 {
 	static unsigned calls_to_wait;
@@ -66,16 +60,16 @@ static void mend(void)
 		calls_to_wait--;
 		return;
 	}
-	if (!caps.files || sync_from_kernel(site_unknown))
-		calls_to_wait = MEND_INTERVAL;
+	calls_to_wait = MEND_INTERVAL;
+	/* whose the ranges not recorded are is not known any more: site 0 */
+	if (caps.files)
+		sync_from_kernel(0);
 }
 
 /* Block signals and lock the map.  False: go on without a record. */
 static bool enter(void)
 {
 	guard_enter();
-	if (!*fork_mark)
-		track_fork_child(false);
 	if (!region_lock_take()) {
 		REGISTRY_COUNT(lost, 1);
 		registry_flag_set(REGISTRY_INEXACT);
@@ -93,6 +87,25 @@ static void leave(bool locked)
 		region_lock_drop();
 	}
 	guard_leave();
+}
+
+/*
+ * A call failed: whether names were why and it may be tried again, then with
+ * errno as it was before, ERR.
+ */
+static bool retreat(bool locked, int err)
+{
+	if (errno != ENOMEM || !locked || !namer_retreat())
+		return false;
+	errno = err;
+	return true;
+}
+
+/* A call with MAP_FIXED failed: it may have unmapped what was there first. */
+static void doubt(void)
+{
+	if (errno != EINVAL && errno != EBADF && errno != EACCES)
+		registry_flag_set(REGISTRY_INEXACT);
 }
 
 static uint32_t site_here(enum registry_kind kind,
@@ -152,13 +165,13 @@ void *track_mmap(const struct mmap_args *a, const struct unwind_start *caller)
 	bool fixed = a->flags & MAP_FIXED;
 	bool waits = a->flags & (MAP_POPULATE | MAP_LOCKED);
 	uint32_t site = 0;
+	int err = errno;
 	void *result;
 	bool locked;
 
 	if (!anonymous && !fixed)
 		return call_mmap(a);
-	track_modules();
-	if (anonymous && CONFIG_NUMBER(naming) != NAMING_OFF)
+	if (anonymous)
 		site = site_here(a->flags & MAP_STACK ? KIND_STACK : KIND_MMAP,
 				 caller);
 	if (waits && !fixed) {
@@ -169,10 +182,11 @@ void *track_mmap(const struct mmap_args *a, const struct unwind_start *caller)
 	} else {
 		locked = enter();
 		result = call_mmap(a);
-		if (result == MAP_FAILED && errno == ENOMEM && locked &&
-		    namer_retreat())
+		if (result == MAP_FAILED && retreat(locked, err))
 			result = call_mmap(a);
 	}
+	if (result == MAP_FAILED && fixed)
+		doubt();
 	if (result != MAP_FAILED && locked)
 		record_mmap((uintptr_t)result, a, site);
 	leave(locked);
@@ -181,19 +195,17 @@ void *track_mmap(const struct mmap_args *a, const struct unwind_start *caller)
 
 int track_munmap(void *addr, size_t len)
 {
+	int err = errno;
 	bool locked = enter();
 	int result = real.munmap(addr, len);
 
 	/* cutting a VMA in two needs one more */
-	if (result && errno == ENOMEM && locked && namer_retreat())
+	if (result && retreat(locked, err))
 		result = real.munmap(addr, len);
 	if (!result && locked) {
 		region_clear((uintptr_t)addr, page_up((uintptr_t)addr + len));
 		anonshim_registry->counters.unmaps++;
 	}
-	if ((uintptr_t)addr < guard.stack_high &&
-	    (uintptr_t)addr + len > guard.stack_low)
-		guard.stack_high = guard.stack_low;
 	leave(locked);
 	return result;
 }
@@ -241,12 +253,14 @@ static void *call_mremap(const struct mremap_args *a)
 
 void *track_mremap(const struct mremap_args *a)
 {
+	int err = errno;
 	bool locked = enter();
 	void *result = call_mremap(a);
 
-	if (result == MAP_FAILED && errno == ENOMEM && locked &&
-	    namer_retreat())
+	if (result == MAP_FAILED && retreat(locked, err))
 		result = call_mremap(a);
+	if (result == MAP_FAILED && a->flags & MREMAP_FIXED)
+		doubt();
 	if (result != MAP_FAILED && locked)
 		record_mremap(a, (uintptr_t)result);
 	leave(locked);
@@ -297,6 +311,21 @@ static long name_fetch(const char *name, char buf[NAME_BYTES])
 	return n > 0 && memchr(buf, 0, (size_t)n) ? n : -EFAULT;
 }
 
+/*
+ * The index of a program's own name.  A program that makes up a new name for
+ * every mapping must not grow the registry without end.
+ */
+static uint32_t own_name_string(const char *text)
+{
+	static const char other[] = "(one name more)";
+	static uint64_t bytes;
+
+	bytes += strlen(text) + 1;
+	if (bytes > OWN_NAMES_MAX_BYTES)
+		text = *text ? other : "";
+	return registry_string(text, strlen(text));
+}
+
 int track_set_name(unsigned long addr, unsigned long len, const char *name)
 {
 	char text[NAME_BYTES] = "";
@@ -309,7 +338,7 @@ int track_set_name(unsigned long addr, unsigned long len, const char *name)
 	guard_enter();
 	took = !name || name_fetch(name, text) > 0;
 	if (took && lock_take(&registry_lock)) {
-		id = registry_string(text, strlen(text));
+		id = own_name_string(text);
 		lock_drop(&registry_lock);
 	}
 	guard_leave();
@@ -325,57 +354,85 @@ int track_set_name(unsigned long addr, unsigned long len, const char *name)
 	return result;
 }
 
+/* With registry_lock held, as the next. */
 static void bss_record(const struct module *m)
 {
 	struct region_tag tag = {0};
-	bool locked;
 
 	if (m->bss_start >= m->bss_end || !CONFIG_NUMBER(bss))
 		return;
 	tag.site = site_of_owner(KIND_BSS, module_owner(m), "");
-	locked = region_lock_take();
-	if (!locked)
+	if (!region_lock_take()) {
+		registry_flag_set(REGISTRY_INEXACT);
 		return;
+	}
 	region_set(m->bss_start, m->bss_end, &tag);
 	namer_apply(m->bss_start, m->bss_end, tag.site, 0);
 	own_flush();
 	region_lock_drop();
 }
 
+/* Only its bss goes: others may have mapped memory in its place. */
 static void module_gone(const struct module *m)
 {
-	if (!region_lock_take())
+	uintptr_t at = m->bss_start;
+	const struct registry_region *r;
+
+	if (!region_lock_take()) {
+		registry_flag_set(REGISTRY_INEXACT);
 		return;
-	region_clear(m->start, m->end);
+	}
+	while (at < m->bss_end && (r = region_at_or_above(at)) &&
+	       r->start < m->bss_end) {
+		uintptr_t start = r->start > at ? r->start : at;
+		uintptr_t end = r->end < m->bss_end ? r->end : m->bss_end;
+
+		if (r->site && registry_site_at(r->site)->kind == KIND_BSS)
+			region_clear(start, end);
+		at = end;
+	}
 	region_lock_drop();
 }
 
-static void modules_notice(void)
+void track_loaded(uintptr_t caller)
 {
-	uint32_t before = modules_unloads;
+	uint32_t before = modules_generation;
 
-	modules_update(bss_record, module_gone);
-	if (modules_unloads != before)
-		sites_forget_addresses();
+	guard_enter();
+	if (lock_take(&registry_lock)) {
+		module_at(caller);
+		if (modules_generation != before)
+			modules_sweep();
+		lock_drop(&registry_lock);
+	}
+	guard_leave();
 }
 
-void track_modules(void)
+void track_confined(bool confined)
 {
-	if (!modules_changed())
-		return;
-	guard_enter();
-	modules_notice();
-	guard_leave();
+	if (confined) {
+		/* wait for those who are in the middle of a record */
+		guard_enter();
+		if (lock_take(&registry_lock)) {
+			if (region_lock_take())
+				region_lock_drop();
+			lock_drop(&registry_lock);
+		}
+		registry_flag_set(REGISTRY_INEXACT);
+		guard_leave();
+	}
+	__atomic_store_n(&guard_ready, !confined, __ATOMIC_RELEASE);
 }
 
 void track_early(uintptr_t start, size_t len, uintptr_t caller)
 {
-	if (early.count == EARLY_MAX)
+	uint32_t i = __atomic_fetch_add(&early.count, 1, __ATOMIC_RELAXED);
+
+	if (i >= EARLY_MAX)
 		return;
-	early.call[early.count].start = start;
-	early.call[early.count].end = page_up(start + len);
-	early.call[early.count].caller = caller;
-	early.count++;
+	early.call[i].start = start;
+	early.call[i].end = page_up(start + len);
+	early.call[i].caller = caller;
 }
 
 void track_stack(uintptr_t start, uintptr_t end, uint32_t site, uint32_t tid)
@@ -423,22 +480,65 @@ static void name_region(const struct registry_region *r)
 		namer_apply(r->start, r->end, r->site, r->tid);
 }
 
-/* Record and name what was mapped before the shim. */
-static void adopt(void)
+/* The main thread's own stack, whose end alone is fixed. */
+static void main_stack_find(void)
+{
+	struct procmap_vma vma;
+
+	if (procmaps_find((uintptr_t)&vma, &vma))
+		return;
+	guard.stack_low = vma.end > MAIN_STACK_BYTES
+				  ? vma.end - MAIN_STACK_BYTES
+				  : vma.start;
+	guard.stack_high = vma.end;
+}
+
+/* Record and name what was mapped before the shim.  Locks are held. */
+static void adopt(uint32_t site)
 {
 	struct registry_region *r;
-	uint32_t site = site_of_owner(KIND_MMAP, "ld.so", "start-up");
 
-	if (!region_lock_take())
-		return;
 	sync_from_kernel(site);
+	sync_heap_start(page_up((uintptr_t)sys_brk(NULL)));
 	anonshim_registry->counters.resyncs = 0;
 	early_record();
 	for (uintptr_t at = 0; (r = region_at_or_above(at)); at = r->end)
 		if (r->flags & REGION_EARLY)
 			name_region(r);
 	own_flush();
+}
+
+/* Sites of what other interposers mapped before the shim. */
+static void early_sites(void)
+{
+	if (early.count > EARLY_MAX)
+		early.count = EARLY_MAX;
+	for (uint32_t i = 0; i < early.count; i++)
+		early.call[i].site =
+			site_of_stack(KIND_MMAP, &early.call[i].caller, 1);
+}
+
+static void raw_forked(void)
+{
+	track_fork_child(false);
+}
+
+static void modules_adopt(void)
+{
+	uint32_t site;
+
+	guard_enter();
+	lock_take(&registry_lock);
+	modules_start(bss_record, module_gone);
+	site = site_of_owner(KIND_MMAP, "ld.so", "start-up");
+	lock_drop(&registry_lock);
+	guard_leave();
+	early_sites();
+	guard_enter();
+	region_lock_take();
+	adopt(site);
 	region_lock_drop();
+	guard_leave();
 }
 
 int track_init(const char *version, const char *options)
@@ -446,12 +546,9 @@ int track_init(const char *version, const char *options)
 	int result;
 
 	mem_set_observer(own_note);
-	fork_mark = mem_map(PAGE_BYTES);
-	if (!fork_mark)
-		return -ENOMEM;
-	/* refused before Linux 4.14: raw forks then go unnoticed */
-	sys_madvise(fork_mark, PAGE_BYTES, MADV_WIPEONFORK);
-	*fork_mark = 1;
+	result = guard_watch_forks(raw_forked);
+	if (result)
+		return result;
 	result = registry_init(version, options);
 	if (result)
 		return result;
@@ -459,43 +556,46 @@ int track_init(const char *version, const char *options)
 	result = sites_init();
 	if (result)
 		return result;
-	anonshim_registry->brk_start = (uintptr_t)sys_brk(NULL);
-	track_modules();
-	for (uint32_t i = 0; i < early.count; i++)
-		early.call[i].site =
-			site_of_stack(KIND_MMAP, &early.call[i].caller, 1);
-	guard_enter();
-	adopt();
-	guard_leave();
+	main_stack_find();
+	modules_adopt();
 	registry_flag_set(REGISTRY_READY);
 	return 0;
 }
 
-/* Which locks the fork under way could take in time. */
-static struct {
-	bool registry;
-	bool map;
-} fork_holds;
-
 void track_fork_prepare(void)
 {
-	bool registry;
-
 	guard_enter();
-	registry = lock_take(&registry_lock);
-	fork_holds.map = region_lock_take();
-	fork_holds.registry = registry;
+	guard.fork_registry = lock_take(&registry_lock);
+	guard.fork_map = region_lock_take();
 }
 
 void track_fork_parent(void)
 {
-	bool registry = fork_holds.registry;
-
-	if (fork_holds.map)
+	if (guard.fork_map)
 		region_lock_drop();
-	if (registry)
+	if (guard.fork_registry)
 		lock_drop(&registry_lock);
 	guard_leave();
+}
+
+/* Only this thread came along; libc unmaps the others' stacks unseen. */
+static void other_stacks_clear(void)
+{
+	uint32_t tid = (uint32_t)sys_gettid();
+	struct registry_region *r;
+	uintptr_t at = 0;
+
+	while ((r = region_at_or_above(at))) {
+		at = r->end;
+		if (!r->tid)
+			continue;
+		if (r->start <= (uintptr_t)&at && (uintptr_t)&at < r->end) {
+			r->tid = tid;
+			continue;
+		}
+		namer_remove(r->start, r->end);
+		region_clear(r->start, r->end);
+	}
 }
 
 void track_fork_child(bool prepared)
@@ -503,10 +603,12 @@ void track_fork_child(bool prepared)
 	bool held = region_lock_reset();
 
 	/* held by another thread: it may have been half way through a call */
-	if (held && !(prepared && fork_holds.map))
+	if (held && !(prepared && guard.fork_map))
 		registry_flag_set(REGISTRY_INEXACT);
 	lock_reset(&registry_lock);
-	*fork_mark = 1;
+	own_reset();
+	guard_fork_seen();
 	anonshim_registry->pid = (uint32_t)sys_getpid();
+	other_stacks_clear();
 	namer_after_fork();
 }

@@ -48,8 +48,19 @@ void *track_sbrk(intptr_t increment);
 /* prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, ADDR, LEN, NAME) by the program. */
 int track_set_name(unsigned long addr, unsigned long len, const char *name);
 
-/* Notice what the loader did since the last call; name new modules' bss. */
-void track_modules(void);
+/*
+ * A module was loaded, of which CALLER is an address: name its bss, and notice
+ * what was unloaded before.
+ */
+void track_loaded(uintptr_t caller);
+
+/*
+ * The program is about to confine itself with seccomp, or, CONFINED false,
+ * failed to.  A filter may kill for any call the program does not make itself,
+ * so from then on nothing is recorded, and the registry says that it is
+ * inexact.
+ */
+void track_confined(bool confined);
 
 /* A mapping that an interposer made before start-up, to be named at start. */
 void track_early(uintptr_t start, size_t len, uintptr_t caller);

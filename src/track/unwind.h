@@ -3,11 +3,10 @@
  * Call stacks, cheaply: a step costs a load or two once the rule of its
  * address is cached (see cfi.h).
  *
- * Contract: unwind_capture() may be called anywhere in the program's own
- * context, in signal handlers too; on a miss it blocks signals and takes
- * registry_lock for a moment.  It reads stack memory only between the current
- * stack pointer and the end of the mapping that holds it, whatever the rules
- * say, so that bad call frame information cannot crash a program.
+ * Contract: unwind_capture() may be called anywhere, in signal handlers too;
+ * it takes no lock.  It reads memory of its own only between the current stack
+ * pointer and the end of the thread's own stack, and asks the kernel for any
+ * other, so that bad call frame information cannot crash a program.
  */
 #ifndef ANONSHIM_TRACK_UNWIND_H
 #define ANONSHIM_TRACK_UNWIND_H

@@ -5,25 +5,22 @@
  * Rules are cached in a small table that is never locked: a slot is two words,
  * the rule and the rule xor its key, so that words of two different writers
  * never look like a whole (Hyatt's lockless hashing).  The key holds the
- * number of unloads, which makes rules of a module that is gone unfindable.
+ * modules' generation, so that rules of a module that is gone are not found.
  */
 #include "track/unwind.h"
 
 #include "base/index.h"
-#include "base/mem.h"
-#include "base/procmaps.h"
+#include "base/sys.h"
 #include "env/caps.h"
 #include "env/guard.h"
+#include "env/real.h"
 #include "track/cfi.h"
 #include "track/module.h"
-#include "track/registry.h"
 
 #include <string.h>
-#include <sys/resource.h>
 #include <ucontext.h>
 
 #define SLOTS 4096
-#define MAIN_STACK_BYTES (UINT64_C(8) << 20)
 #define ADDRESS_BITS 47
 
 static struct slot {
@@ -40,9 +37,9 @@ _Static_assert(sizeof(struct cfi_rule) == sizeof(uint64_t), "one word");
 
 static uint64_t key_of(uintptr_t pc)
 {
-	uint64_t unloads = __atomic_load_n(&modules_unloads, __ATOMIC_RELAXED);
+	uint64_t now = __atomic_load_n(&modules_generation, __ATOMIC_ACQUIRE);
 
-	return pc | (unloads + 1) << ADDRESS_BITS;
+	return pc | (now + 1) << ADDRESS_BITS;
 }
 
 /* Registers of the frame that a step leads to. */
@@ -54,18 +51,11 @@ struct frame {
 
 static struct cfi_rule rule_compute(uintptr_t pc)
 {
-	struct cfi_rule rule = {.base = CFI_NONE};
-	const struct module *m;
+	struct dl_find_object o;
 
-	guard_enter();
-	if (lock_take(&registry_lock)) {
-		m = module_find(pc);
-		if (m)
-			rule = cfi_rule_find(m->eh_frame_hdr, pc);
-		lock_drop(&registry_lock);
-	}
-	guard_leave();
-	return rule;
+	if (!real.dl_find_object || real.dl_find_object((void *)pc, &o))
+		return (struct cfi_rule){.base = CFI_NONE};
+	return cfi_rule_find(o.dlfo_eh_frame, pc);
 }
 
 static struct cfi_rule rule_get(uintptr_t pc)
@@ -83,54 +73,38 @@ static struct cfi_rule rule_get(uintptr_t pc)
 	return p.rule;
 }
 
-/* Learn the bounds of the stack that holds SP. */
-static bool stack_find(uintptr_t sp)
+static bool on_own_stack(uintptr_t addr)
 {
-	struct procmap_vma vma;
-	int result = -1;
-
-	if (!caps.files)
-		return false;
-	guard_enter();
-	if (caps.procmap)
-		result = procmaps_query(sp, &vma);
-	if (result && registry_maps_short())
-		result = procmaps_find(sp, &vma);
-	guard_leave();
-	if (result || !vma.writable || sp < vma.start || sp >= vma.end)
-		return false;
-	guard.stack_low = vma.start;
-	guard.stack_high = vma.end;
-	/* the main stack grows down by itself */
-	if (!strcmp(vma.name, "[stack]") &&
-	    vma.end - vma.start < MAIN_STACK_BYTES)
-		guard.stack_low = vma.end - MAIN_STACK_BYTES;
-	return true;
+	return addr >= guard.stack_low && addr < guard.stack_high;
 }
 
-static bool stack_holds(uintptr_t addr)
+/*
+ * Read LEN bytes of a stack.  The thread's own is mapped from here to its end;
+ * of another (a signal's, a coroutine's) nothing is known, so the kernel reads
+ * it, where it may be asked.
+ */
+static bool read_stack(uintptr_t addr, void *to, size_t len)
 {
-	return addr - guard.stack_low <
-		       guard.stack_high - guard.stack_low - sizeof(addr) &&
-	       !(addr & (sizeof(addr) - 1));
-}
-
-static uintptr_t load(uintptr_t addr)
-{
-	return *(const uintptr_t *)addr;
+	if (addr & (sizeof(uintptr_t) - 1))
+		return false;
+	if (on_own_stack(addr) && guard.stack_high - addr >= len) {
+		memcpy(to, (const void *)addr, len);
+		return true;
+	}
+	return caps.files && sys_peek((const void *)addr, to, len) == (long)len;
 }
 
 static bool step_signal(struct frame *f)
 {
-	const ucontext_t *uc = (const void *)f->sp;
+	ucontext_t *uc = (void *)f->sp;
+	gregset_t regs;
 
-	if (!stack_holds(f->sp) || !stack_holds(f->sp + sizeof(*uc)))
+	if (!read_stack((uintptr_t)&uc->uc_mcontext.gregs, &regs, sizeof(regs)))
 		return false;
-	f->pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP] + 1;
-	f->fp = (uintptr_t)uc->uc_mcontext.gregs[REG_RBP];
-	f->sp = (uintptr_t)uc->uc_mcontext.gregs[REG_RSP];
-	/* a handler on an alternate stack ran over another one */
-	return stack_holds(f->sp) || stack_find(f->sp);
+	f->pc = (uintptr_t)regs[REG_RIP] + 1;
+	f->fp = (uintptr_t)regs[REG_RBP];
+	f->sp = (uintptr_t)regs[REG_RSP];
+	return true;
 }
 
 static bool step(struct frame *f)
@@ -138,6 +112,7 @@ static bool step(struct frame *f)
 	struct cfi_rule rule = rule_get(f->pc - 1);
 	uintptr_t cfa;
 	uintptr_t saved;
+	uintptr_t pc;
 
 	switch (rule.base) {
 	case CFI_RSP:
@@ -148,25 +123,26 @@ static bool step(struct frame *f)
 		break;
 	case CFI_DEREF:
 		cfa = f->fp + (uintptr_t)(intptr_t)rule.offset;
-		if (!stack_holds(cfa))
+		if (!read_stack(cfa, &cfa, sizeof(cfa)))
 			return false;
-		cfa = load(cfa);
 		break;
 	case CFI_SIGNAL:
 		return step_signal(f);
 	default:
 		return false;
 	}
-	if (cfa <= f->sp || !stack_holds(cfa - 8))
+	/* frames lie upwards, on the stack they began on */
+	if (cfa <= f->sp || on_own_stack(cfa - 8) != on_own_stack(f->sp))
+		return false;
+	if (!read_stack(cfa - 8, &pc, sizeof(pc)))
 		return false;
 	if (rule.rbp_saved) {
 		saved = rule.rbp_saved == 1 ? cfa : f->fp;
 		saved += (uintptr_t)(intptr_t)rule.rbp_offset;
-		if (!stack_holds(saved))
+		if (!read_stack(saved, &f->fp, sizeof(f->fp)))
 			return false;
-		f->fp = load(saved);
 	}
-	f->pc = load(cfa - 8);
+	f->pc = pc;
 	f->sp = cfa;
 	return f->pc != 0;
 }
@@ -178,8 +154,6 @@ unsigned unwind_capture(const struct unwind_start *start, uintptr_t *frames,
 	unsigned n = 1;
 
 	frames[0] = f.pc;
-	if (depth == 1 || (!stack_holds(f.sp) && !stack_find(f.sp)))
-		return 1;
 	while (n < depth && step(&f))
 		frames[n++] = f.pc;
 	return n;

@@ -18,8 +18,9 @@
  * addressed by the index of their first byte, end in NUL and never straddle a
  * chunk.  Index 0 is the empty string.
  *
- * Consistency: strings, modules and sites are written once, before their index
- * is published.  Regions change all the time: `generation` is odd while the
+ * Consistency: strings, frames and sites are written once, before any region
+ * refers to them; a module's record is written anew when the same file is
+ * loaded again.  Regions change all the time: `generation` is odd while the
  * writer changes any and even at rest.  A reader takes it before and after and
  * retries.  A reader trusts nothing: a process may have scribbled over it.
  *
@@ -59,10 +60,10 @@ struct registry_module {
 	uint64_t bias;	/* load address minus link address */
 	uint64_t start; /* lowest and one past the highest address mapped */
 	uint64_t end;
-	uint32_t path;	   /* string: file as the loader opened it */
-	uint32_t owner;	   /* string: soname, else the last part of path */
-	uint32_t unloaded; /* 0: mapped now */
-	uint32_t reserved;
+	uint32_t path;	      /* string: file as the loader opened it */
+	uint32_t owner;	      /* string: soname, else the last part of path */
+	uint32_t unloaded;    /* 0: mapped now */
+	uint32_t fingerprint; /* of its content, to tell a rebuilt one */
 };
 
 /* X(constant, the word in names) */
@@ -156,7 +157,7 @@ struct registry_counters {
 /* head.flags */
 #define REGISTRY_NAMES_KERNEL 0x1 /* names are given to the kernel */
 #define REGISTRY_READY 0x2	  /* start-up is done */
-#define REGISTRY_INEXACT 0x4	  /* something was lost; a resync is due */
+#define REGISTRY_INEXACT 0x4	  /* something was lost, or recording ended */
 
 struct registry_head {
 	char magic[REGISTRY_MAGIC_BYTES];

@@ -77,22 +77,22 @@ test_two_hundred_threads() { # 120 s
 }
 
 test_mmap_in_a_signal_handler() { # 120 s
-	slow
+	heavy # signals would leave no time for anything else there
 	fine "$victims/in_handler" plain
 }
 
 test_mmap_in_a_handler_on_another_stack() { # 120 s
-	slow
+	heavy # signals would leave no time for anything else there
 	fine "$victims/in_handler" altstack
 }
 
 test_jump_out_of_a_signal_handler() { # 120 s
-	slow
+	heavy # signals would leave no time for anything else there
 	fine "$victims/in_handler" jump
 }
 
 test_handlers_and_threads() { # 120 s
-	slow
+	heavy # signals would leave no time for anything else there
 	fine "$victims/in_handler" threads
 }
 

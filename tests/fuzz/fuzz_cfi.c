@@ -35,7 +35,7 @@ static uint8_t *put_cie(uint8_t *p, const uint8_t *head)
 
 	p = put32(body, 0);
 	*p++ = 1;
-	memcpy(p, head[6] & 1 ? "zRS" : "zR", 4);
+	memcpy(p, head[6] & 1 ? "zRS" : "zR\0", 4);
 	p += head[6] & 1 ? 4 : 3;
 	*p++ = 1 + (head[0] & 7);    /* code alignment */
 	*p++ = 0x40 | (head[1] & 0x3f); /* data alignment, negative */

@@ -15,6 +15,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/prctl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -415,10 +416,26 @@ Test(track, signals_and_guard_are_as_before, .init = start)
 	cr_assert(!guard.busy);
 }
 
+static pthread_barrier_t barrier;
+
+/* Holds the map's lock between two barriers. */
+static void *hold(void *arg)
+{
+	region_lock_take();
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	region_lock_drop();
+	return arg;
+}
+
 /* The map's lock is not to be had: the call is done, the record mended. */
 Test(track, without_the_lock_the_call_is_done_and_mended_later, .init = start)
 {
-	cr_assert(region_lock_take());
+	pthread_t holder;
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	pthread_create(&holder, NULL, hold, NULL);
+	pthread_barrier_wait(&barrier);
 	/* the clock jumps from 0 to now: patience ends at once */
 	fault_set(SYS_clock_gettime, 0, 0, 1);
 	cr_assert_eq(do_mmap(at(0), 2 * PAGE, ANON | MAP_FIXED), (void *)at(0));
@@ -426,7 +443,8 @@ Test(track, without_the_lock_the_call_is_done_and_mended_later, .init = start)
 	cr_assert_eq(anonshim_registry->counters.lost, 1);
 	cr_assert(anonshim_registry->flags & REGISTRY_INEXACT);
 	cr_assert_null(region_at(at(0)));
-	region_lock_drop();
+	pthread_barrier_wait(&barrier);
+	pthread_join(holder, NULL);
 	do_mmap(at(10), PAGE, ANON | MAP_FIXED);
 	cr_assert(!(anonshim_registry->flags & REGISTRY_INEXACT));
 	cr_assert_eq(anonshim_registry->counters.resyncs, 1);
