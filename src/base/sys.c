@@ -113,6 +113,18 @@ long sys_fstat(int fd, uint64_t *dev, uint64_t *ino, uint64_t *size)
 	return result;
 }
 
+bool sys_same_file(const char *a, const char *b)
+{
+	struct stat sa;
+	struct stat sb;
+
+	return !sys_failed(sys_call(SYS_newfstatat, AT_FDCWD, (long)a,
+				    (long)&sa, 0, 0, 0)) &&
+	       !sys_failed(sys_call(SYS_newfstatat, AT_FDCWD, (long)b,
+				    (long)&sb, 0, 0, 0)) &&
+	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
 bool sys_is_file(int fd)
 {
 	struct stat st;

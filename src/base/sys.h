@@ -50,6 +50,8 @@ long sys_pread(int fd, void *buf, size_t len, off_t off);
 long sys_write(int fd, const void *buf, size_t len);
 /* *SIZE in bytes; *DEV and *INO identify the object behind FD. */
 long sys_fstat(int fd, uint64_t *dev, uint64_t *ino, uint64_t *size);
+/* Whether paths A and B lead to one file. */
+bool sys_same_file(const char *a, const char *b);
 /* Whether FD is a regular file. */
 bool sys_is_file(int fd);
 /* Copy LEN bytes at FROM, which may not be mapped: LEN, less, or -errno. */

@@ -2,17 +2,48 @@
 /* Claims on ranges of memory, from the registry and elsewhere. */
 #include "tool/claim.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tool/demangle.h"
 #include "tool/mem.h"
 
-static struct label label_of_site(const struct registry *reg, uint32_t index,
+/* NAME with %t and %p, which the registry leaves in, filled in. */
+static const char *fill_marks(const struct registry *reg, const char *name,
+			      uint32_t tid, struct strpool *pool)
+{
+	char text[256];
+	size_t len = 0;
+
+	if (strchr(name, '%') == NULL)
+		return name;
+	for (; *name != '\0' && len + 16 < sizeof(text); name++) {
+		bool mark =
+			name[0] == '%' && (name[1] == 't' || name[1] == 'p');
+		uint32_t id = name[1] == 't' ? tid : reg->head.pid;
+
+		if (!mark) {
+			text[len++] = *name;
+			continue;
+		}
+		if (id != 0)
+			len += (size_t)snprintf(text + len, 16, "%u", id);
+		name++;
+	}
+	while (len > 0 && text[len - 1] == ' ')
+		len--;
+	text[len] = '\0';
+	return strpool_add(pool, text);
+}
+
+static struct label label_of_site(const struct registry *reg,
+				  const struct registry_region *region,
 				  struct strpool *pool)
 {
-	const struct registry_site *site = &reg->sites[index];
-	const char *name = registry_string(reg, site->name);
+	const struct registry_site *site = &reg->sites[region->site];
+	const char *name = fill_marks(reg, registry_string(reg, site->name),
+				      region->tid, pool);
 	const char *owner = registry_string(reg, site->owner);
 	struct label label;
 
@@ -38,7 +69,7 @@ struct label claim_label_of_region(const struct registry *reg,
 		return label_make(pool, LABEL_UNATTRIBUTED, LABEL_UNATTRIBUTED,
 				  "", "");
 	}
-	label = label_of_site(reg, region->site, pool);
+	label = label_of_site(reg, region, pool);
 	if (own[0] != '\0')
 		label.name = strpool_add(pool, own);
 	return label;
@@ -77,6 +108,23 @@ static uint64_t start_of(const struct registry_region *region,
 							 : region->start;
 }
 
+/*
+ * A module that was unloaded may leave its bss in the registry until the shim
+ * notices; where it is still there, its data lies below.
+ */
+static bool is_stale(const struct registry *reg,
+		     const struct registry_region *region,
+		     const struct vma_list *vmas)
+{
+	const struct vma *below;
+
+	if (region->site == 0 || region->site >= reg->nsites ||
+	    reg->sites[region->site].kind != KIND_BSS)
+		return false;
+	below = vma_list_find(vmas, region->start - 1);
+	return below == NULL || below->class != VMA_FILE;
+}
+
 void claim_list_from_registry(struct claim_list *list,
 			      const struct registry *reg,
 			      const struct vma_list *vmas, struct strpool *pool)
@@ -91,7 +139,8 @@ void claim_list_from_registry(struct claim_list *list,
 			.any_name = any_name,
 		};
 
-		if ((region->flags & REGION_BRK) != 0)
+		if ((region->flags & REGION_BRK) != 0 ||
+		    is_stale(reg, region, vmas))
 			continue;
 		claim.label = claim_label_of_region(reg, region, pool);
 		if (strcmp(claim.label.owner, LABEL_UNATTRIBUTED) != 0)

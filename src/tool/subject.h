@@ -31,6 +31,7 @@ struct subject {
 	struct strpool pool;
 	struct vma_list vmas;
 	bool has_registry;
+	int without; /* else why not: -errno of shim_locate() */
 	struct registry registry;
 	struct claim_list claims;
 	bool names_from_kernel; /* else from the registry */

@@ -267,8 +267,7 @@ static int find_registry(struct subject *subject, uint64_t *head)
 		return status;
 	status = shim_locate(&subject->vmas, subject->space, head);
 	subject->has_registry = status == 0;
-	if (status != 0)
-		tell_without(subject, status);
+	subject->without = status;
 	return CLI_OK;
 }
 
@@ -343,7 +342,10 @@ int subject_open_live(struct subject *subject, const char *proc, pid_t pid)
 		status = take_good_view(subject, head);
 	if (status == CLI_OK)
 		status = check_has_memory(subject);
-	if (status == CLI_OK)
-		claim_memory(subject);
-	return status;
+	if (status != CLI_OK)
+		return status;
+	if (subject->without != 0)
+		tell_without(subject, subject->without);
+	claim_memory(subject);
+	return CLI_OK;
 }

@@ -83,11 +83,13 @@ static int add_read(const struct smaps_vma *from, void *arg)
 	};
 
 	/*
-	 * The kernel goes on where it stopped, so VMAs never overlap, also
-	 * when they change while they are read.
+	 * One that changed while it was read may come twice.  The sums then
+	 * differ from the rollup's, and the view is taken again.
 	 */
 	if (list->count > 0 && vma.start < list->v[list->count - 1].end)
-		return -EBADMSG;
+		vma.start = list->v[list->count - 1].end;
+	if (vma.start >= vma.end)
+		return 0;
 	memcpy(vma.perms, from->perms, sizeof(vma.perms));
 	vma.name = strpool_add(reading->pool, from->name);
 	vma_classify(&vma, from->perms[3] == 's', reading->pool);

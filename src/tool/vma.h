@@ -52,7 +52,8 @@ struct vma_rollup {
 
 /*
  * Adds the VMAs of an open maps or smaps to an empty list; names go to the
- * pool.  0, -EBADMSG (not such text, or not in address order) or read's -errno.
+ * pool; of two that overlap, for they changed meanwhile, the second is cut.
+ * 0, -EBADMSG (not such text) or read's -errno.
  */
 int vma_list_read(struct vma_list *list, int fd, struct strpool *pool);
 

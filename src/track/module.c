@@ -12,6 +12,7 @@
 
 #include <limits.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #define LIST_FIRST 64
 #define FINGERPRINT_BYTES 2048
@@ -164,6 +165,19 @@ static uint32_t record_find(uint32_t path, uint32_t print)
 	return (uint32_t)table_add(t, 1);
 }
 
+/*
+ * What the executable was called as, where that is a link to it: Debian's
+ * redis-server is one to redis-check-rdb.  Not the script of an interpreter.
+ */
+static const char *exe_owner(void)
+{
+	const char *called = (const char *)getauxval(AT_EXECFN);
+
+	if (called && *called && sys_same_file(called, "/proc/self/exe"))
+		return last_part(called);
+	return "";
+}
+
 static uint32_t record(const struct module *m, const char *path)
 {
 	static char exe[PATH_MAX]; /* under registry_lock; large for a stack */
@@ -179,6 +193,7 @@ static uint32_t record(const struct module *m, const char *path)
 
 		exe[n > 0 ? n : 0] = '\0';
 		path = n > 0 ? exe : "(executable)";
+		owner = exe_owner();
 	} else if (strings && soname) {
 		owner = (const char *)strings + soname;
 	}

@@ -41,6 +41,11 @@ bool name_valid(const char *name)
 static void expand_one(struct fmt *f, char what, const struct name_parts *p,
 		       const char *site, size_t owner_max)
 {
+	if (p->keep_marks && (what == 't' || what == 'p')) {
+		fmt_char(f, '%');
+		fmt_char(f, what);
+		return;
+	}
 	switch (what) {
 	case 'o':
 		fmt_mem(f, p->owner, strnlen(p->owner, owner_max));

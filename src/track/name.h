@@ -19,6 +19,7 @@ struct name_parts {
 	const char *site; /* a symbol, may be "" */
 	uint32_t tid;	  /* 0: leave %t out */
 	uint32_t pid;	  /* 0: leave %p out */
+	bool keep_marks;  /* leave %t and %p as they are */
 };
 
 /* The word for KIND (enum registry_kind) in names. */

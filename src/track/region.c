@@ -45,12 +45,16 @@ void region_lock_drop(void)
 
 static void write_begin(void)
 {
-	__atomic_fetch_add(&anonshim_registry->generation, 1, __ATOMIC_ACQ_REL);
+	/* the only writer: no read-modify-write is needed */
+	__atomic_store_n(&anonshim_registry->generation,
+			 anonshim_registry->generation + 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
 static void write_end(void)
 {
-	__atomic_fetch_add(&anonshim_registry->generation, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&anonshim_registry->generation,
+			 anonshim_registry->generation + 1, __ATOMIC_RELEASE);
 }
 
 static uint32_t slot_take(void)

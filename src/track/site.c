@@ -144,8 +144,10 @@ static struct function function_get(uintptr_t pc, uint64_t frame)
 
 static uint32_t name_make(uint8_t kind, const char *owner, const char *symbol)
 {
-	struct name_parts parts = {
-		.owner = owner, .kind = name_kind(kind), .site = symbol};
+	struct name_parts parts = {.owner = owner,
+				   .kind = name_kind(kind),
+				   .site = symbol,
+				   .keep_marks = true};
 	char name[NAME_BYTES];
 
 	name_compose(CONFIG_TEXT(name), &parts, name);

@@ -227,12 +227,33 @@ static bool search_file(const struct module *m, uintptr_t offset, struct fmt *f)
 	return len != 0;
 }
 
+/* `f.isra.0` and the like are f, as its author and any skip list know it. */
+static void suffix_drop(struct fmt *f, size_t start)
+{
+	static const char *const suffixes[] = {
+		".constprop.", ".isra.",     ".part.",
+		".cold",       ".lto_priv.", ".llvm.",
+	};
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		char *found = strstr(f->text + start, suffixes[i]);
+
+		if (found && found > f->text + start) {
+			*found = '\0';
+			f->len = (size_t)(found - f->text);
+		}
+	}
+}
+
 void symbol_find(const struct module *m, uintptr_t addr, struct fmt *f)
 {
 	uintptr_t offset = addr - m->bias;
+	size_t start = f->len;
 
-	if (search_file(m, offset, f) || search_dynamic(m, offset, f))
+	if (search_file(m, offset, f) || search_dynamic(m, offset, f)) {
+		suffix_drop(f, start);
 		return;
+	}
 	fmt_str(f, "+0x");
 	fmt_hex(f, offset);
 }

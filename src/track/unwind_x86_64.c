@@ -75,35 +75,34 @@ static struct cfi_rule rule_get(uintptr_t pc)
 
 static bool on_own_stack(uintptr_t addr)
 {
+	/* stack_high is a page's end: a word that starts below it fits */
 	return addr >= guard.stack_low && addr < guard.stack_high;
 }
 
 /*
- * Read LEN bytes of a stack.  The thread's own is mapped from here to its end;
+ * Read a word of a stack.  The thread's own is mapped from here to its end;
  * of another (a signal's, a coroutine's) nothing is known, so the kernel reads
  * it, where it may be asked.
  */
-static bool read_stack(uintptr_t addr, void *to, size_t len)
+static bool read_stack(uintptr_t addr, uintptr_t *to)
 {
-	if (addr & (sizeof(uintptr_t) - 1))
-		return false;
-	if (on_own_stack(addr) && guard.stack_high - addr >= len) {
-		memcpy(to, (const void *)addr, len);
+	if (__builtin_expect(on_own_stack(addr) && !(addr & 7), 1)) {
+		*to = *(const uintptr_t *)addr;
 		return true;
 	}
-	return caps.files && sys_peek((const void *)addr, to, len) == (long)len;
+	return !(addr & 7) && caps.files &&
+	       sys_peek((const void *)addr, to, sizeof(*to)) == sizeof(*to);
 }
 
 static bool step_signal(struct frame *f)
 {
-	ucontext_t *uc = (void *)f->sp;
-	gregset_t regs;
+	const greg_t *regs = ((ucontext_t *)f->sp)->uc_mcontext.gregs;
 
-	if (!read_stack((uintptr_t)&uc->uc_mcontext.gregs, &regs, sizeof(regs)))
+	if (!read_stack((uintptr_t)&regs[REG_RIP], &f->pc) ||
+	    !read_stack((uintptr_t)&regs[REG_RBP], &f->fp) ||
+	    !read_stack((uintptr_t)&regs[REG_RSP], &f->sp))
 		return false;
-	f->pc = (uintptr_t)regs[REG_RIP] + 1;
-	f->fp = (uintptr_t)regs[REG_RBP];
-	f->sp = (uintptr_t)regs[REG_RSP];
+	f->pc++;
 	return true;
 }
 
@@ -123,7 +122,7 @@ static bool step(struct frame *f)
 		break;
 	case CFI_DEREF:
 		cfa = f->fp + (uintptr_t)(intptr_t)rule.offset;
-		if (!read_stack(cfa, &cfa, sizeof(cfa)))
+		if (!read_stack(cfa, &cfa))
 			return false;
 		break;
 	case CFI_SIGNAL:
@@ -134,12 +133,12 @@ static bool step(struct frame *f)
 	/* frames lie upwards, on the stack they began on */
 	if (cfa <= f->sp || on_own_stack(cfa - 8) != on_own_stack(f->sp))
 		return false;
-	if (!read_stack(cfa - 8, &pc, sizeof(pc)))
+	if (!read_stack(cfa - 8, &pc))
 		return false;
 	if (rule.rbp_saved) {
 		saved = rule.rbp_saved == 1 ? cfa : f->fp;
 		saved += (uintptr_t)(intptr_t)rule.rbp_offset;
-		if (!read_stack(saved, &f->fp, sizeof(f->fp)))
+		if (!read_stack(saved, &f->fp))
 			return false;
 	}
 	f->pc = pc;

@@ -31,6 +31,7 @@ shim_unit_tests = \
 	tests/unit/test_namer \
 	tests/unit/test_own \
 	tests/unit/test_procmaps \
+	tests/unit/test_race \
 	tests/unit/test_region \
 	tests/unit/test_registry \
 	tests/unit/test_site \
@@ -114,6 +115,12 @@ tests_unit_test_procmaps_SOURCES = tests/unit/test_procmaps.c
 tests_unit_test_procmaps_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_procmaps_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_procmaps_LDADD = $(UNIT_LDADD)
+
+# No Criterion in this one.
+tests_unit_test_race_SOURCES = tests/unit/test_race.c
+tests_unit_test_race_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_race_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_race_LDADD = tests/unit/libshimcore.a
 
 tests_unit_test_region_SOURCES = tests/unit/test_region.c
 tests_unit_test_region_CPPFLAGS = $(UNIT_CPPFLAGS)

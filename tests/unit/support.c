@@ -12,6 +12,7 @@
 #include "track/track.h"
 
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <stdio.h>
 
 static struct {
@@ -55,6 +56,14 @@ void fault_none(void)
 unsigned fault_count(void)
 {
 	return fault.seen;
+}
+
+uintptr_t libc_function(const char *name)
+{
+	void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+
+	cr_assert_not_null(libc);
+	return (uintptr_t)dlsym(libc, name);
 }
 
 uint64_t draw(uint64_t *state)

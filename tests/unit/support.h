@@ -31,6 +31,12 @@ void fault_set(long nr, long err, unsigned pass, int times);
 void fault_none(void);
 unsigned fault_count(void);
 
+/*
+ * Where libc's own function NAME is: its address as C has it may be that of a
+ * sanitizer's.
+ */
+uintptr_t libc_function(const char *name);
+
 /* Repeatable pseudo-random numbers. */
 uint64_t draw(uint64_t *state);
 

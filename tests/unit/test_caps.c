@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Capabilities: probed, assumed, withdrawn.
+ * Capabilities: probed, assumed.
  */
 #include "env/caps.h"
 #include "env/config.h"
@@ -73,12 +73,4 @@ Test(caps, max_map_count_is_the_kernels_or_its_default)
 	fault_set(SYS_read, -EIO, 0, -1);
 	configure("");
 	cr_assert_eq(caps.max_map_count, 65530);
-}
-
-Test(caps, withdrawn_means_no_call_a_filter_might_kill)
-{
-	answer = true;
-	configure("assume=procmap=1");
-	caps_withdraw();
-	cr_assert(!caps.names && !caps.procmap && !caps.files);
 }

@@ -34,25 +34,47 @@ static void on_unload(const struct module *m)
 	last = *m;
 }
 
-static int update(void)
+static void enter(void)
 {
-	int result;
-
-	loads = unloads = 0;
 	guard_enter();
-	result = modules_update(on_load, on_unload);
+	cr_assert(lock_take(&registry_lock));
+}
+
+static void leave(void)
+{
+	lock_drop(&registry_lock);
 	guard_leave();
-	return result;
+}
+
+/* A copy, for what the list holds moves. */
+static bool find(uintptr_t addr, struct module *to)
+{
+	const struct module *m;
+
+	enter();
+	m = module_at(addr);
+	if (m)
+		*to = *m;
+	leave();
+	return m;
+}
+
+static void sweep(void)
+{
+	enter();
+	modules_sweep();
+	leave();
 }
 
 static void start(void)
 {
 	shim_configure("naming=registry");
 	cr_assert_eq(registry_init("test", ""), 0);
-	cr_assert(modules_changed());
-	cr_assert_eq(update(), 0);
+	enter();
+	modules_start(on_load, on_unload);
+	leave();
 	cr_assert_geq(loads, 4);
-	cr_assert(!modules_changed());
+	loads = unloads = 0;
 }
 
 static void *load(const char *path)
@@ -63,103 +85,102 @@ static void *load(const char *path)
 	return handle;
 }
 
-Test(module, the_program_and_its_libraries, .init = start)
+static uintptr_t function_of(void *handle)
 {
-	const struct module *self = module_find((uintptr_t)start);
-	const struct module *libc = module_find((uintptr_t)strlen);
-
-	cr_assert_not_null(self);
-	cr_assert_str_eq(module_owner(self), "test_module");
-	cr_assert_eq(module_path(self)[0], '/');
-	cr_assert_not_null(libc);
-	cr_assert_str_eq(module_owner(libc), "libc.so.6");
-	cr_assert_eq(module_by_id(libc->id), libc);
-	cr_assert_null(module_by_id(9999));
-	cr_assert_null(module_find(16));
-	cr_assert_null(module_find((uintptr_t)&libc), "a stack");
+	return (uintptr_t)dlsym(handle, "plugin_call");
 }
 
-Test(module, a_load_and_an_unload_are_noticed, .init = start)
+Test(module, the_program_and_its_libraries, .init = start)
 {
-	uint32_t before = modules_unloads;
-	void *handle = load(PLUGIN);
-	uintptr_t function = (uintptr_t)dlsym(handle, "plugin_call");
-	uint32_t id;
+	struct module self;
+	struct module libc;
 
-	cr_assert(modules_changed());
-	cr_assert_eq(update(), 0);
+	cr_assert(find((uintptr_t)start, &self));
+	cr_assert_str_eq(module_owner(&self), "test_module");
+	cr_assert_eq(module_path(&self)[0], '/');
+	cr_assert(find(libc_function("qsort"), &libc));
+	cr_assert_str_eq(module_owner(&libc), "libc.so.6");
+	cr_assert_neq(libc.id, self.id);
+	cr_assert(!find(16, &self));
+	cr_assert(!find((uintptr_t)&libc, &self), "a stack");
+	cr_assert_eq(loads, 0, "all were known");
+}
+
+Test(module, a_load_is_learnt_and_an_unload_swept, .init = start)
+{
+	uint32_t before = modules_generation;
+	void *handle = load(PLUGIN);
+	uintptr_t function = function_of(handle);
+	struct module m;
+
+	cr_assert(find(function, &m));
 	cr_assert(loads == 1 && unloads == 0);
-	cr_assert_eq(modules_unloads, before);
-	cr_assert_not_null(module_find(function));
-	cr_assert_str_eq(module_owner(module_find(function)), "libplugin.so.7",
+	cr_assert_gt(modules_generation, before, "rules may be stale");
+	cr_assert_str_eq(module_owner(&m), "libplugin.so.7",
 			 "the soname, not the file's name");
-	cr_assert_geq(last.bss_end - last.bss_start, 7 * PAGE);
-	id = last.id;
+	cr_assert_geq(m.bss_end - m.bss_start, 7 * PAGE);
+	sweep();
+	cr_assert_eq(unloads, 0);
+	before = modules_generation;
 	dlclose(handle);
-	cr_assert(modules_changed());
-	cr_assert_eq(update(), 0);
-	cr_assert(loads == 0 && unloads == 1);
-	cr_assert_eq(last.id, id);
-	cr_assert_eq(modules_unloads, before + 1);
-	cr_assert_null(module_find(function));
-	cr_assert_null(module_by_id(id));
-	cr_assert(registry_module_at(id)->unloaded);
+	sweep();
+	cr_assert_eq(unloads, 1);
+	cr_assert_eq(last.id, m.id);
+	cr_assert_gt(modules_generation, before);
+	cr_assert(registry_module_at(m.id)->unloaded);
+	cr_assert(!find(function, &m));
 }
 
 Test(module, a_reload_has_the_same_id, .init = start)
 {
+	struct module m;
 	uint64_t count;
 	uint32_t id;
 	void *handle = load(PLUGIN);
 
-	update();
-	id = last.id;
+	cr_assert(find(function_of(handle), &m));
+	id = m.id;
 	count = anonshim_registry->table[REGISTRY_MODULES].count;
 	for (unsigned i = 0; i < 20; i++) {
 		dlclose(handle);
-		update();
+		sweep();
 		handle = load(PLUGIN);
-		update();
-		cr_assert_eq(last.id, id);
+		cr_assert(find(function_of(handle), &m));
+		cr_assert_eq(m.id, id);
 	}
 	cr_assert_eq(anonshim_registry->table[REGISTRY_MODULES].count, count);
 	cr_assert(!registry_module_at(id)->unloaded);
 }
 
-/* Unloaded and loaded again between two looks. */
+/* Unloaded, and another in its place, between two looks. */
 Test(module, a_change_unseen_in_between, .init = start)
 {
 	void *handle = load(PLUGIN);
-	uintptr_t function;
+	struct module m;
 
-	update();
+	cr_assert(find(function_of(handle), &m));
 	dlclose(handle);
-	load(STRIPPED);
+	handle = load(STRIPPED);
+	cr_assert(find(function_of(handle), &m));
+	cr_assert_str_eq(module_owner(&m), "plugin_stripped.so");
 	handle = load(PLUGIN);
-	cr_assert_eq(update(), 0);
-	function = (uintptr_t)dlsym(handle, "plugin_call");
-	cr_assert_not_null(module_find(function));
-	cr_assert_str_eq(module_owner(module_find(function)), "libplugin.so.7");
-}
-
-Test(module, without_memory_the_change_is_kept_for_later, .init = start)
-{
-	load(PLUGIN);
-	fault_set(SYS_mmap, -ENOMEM, 0, -1);
-	cr_assert_eq(update(), -ENOMEM);
-	fault_none();
-	cr_assert(modules_changed());
-	cr_assert_eq(update(), 0);
-	cr_assert_eq(loads, 1);
+	cr_assert(find(function_of(handle), &m));
+	cr_assert_str_eq(module_owner(&m), "libplugin.so.7");
 }
 
 Test(module, dynamic_values, .init = start)
 {
-	const struct module *libc = module_find((uintptr_t)strlen);
+	struct module libc;
 
-	cr_assert_neq(module_dynamic(libc, DT_STRTAB), 0);
-	cr_assert_neq(module_dynamic(libc, DT_SONAME), 0);
-	cr_assert_eq(module_dynamic(libc, 0x12345678), 0);
+	cr_assert(find(libc_function("qsort"), &libc));
+	cr_assert_neq(module_dynamic(&libc, DT_STRTAB), 0);
+	cr_assert_neq(module_dynamic(&libc, DT_SONAME), 0);
+	cr_assert_eq(module_dynamic(&libc, 0x12345678), 0);
+}
+
+static uintptr_t bss_of(void *handle)
+{
+	return (uintptr_t)dlsym(handle, "plugin_bss") + PAGE;
 }
 
 Test(module, bss_is_recorded_when_loaded_and_gone_when_not)
@@ -169,12 +190,12 @@ Test(module, bss_is_recorded_when_loaded_and_gone_when_not)
 
 	shim_start("naming=registry");
 	handle = load(PLUGIN);
-	bss = (uintptr_t)dlsym(handle, "plugin_bss") + PAGE;
-	track_modules();
+	bss = bss_of(handle);
+	track_loaded(function_of(handle));
 	cr_assert(region_at(bss));
 	cr_assert_eq(registry_site_at(region_at(bss)->site)->kind, KIND_BSS);
 	dlclose(handle);
-	track_modules();
+	sweep();
 	cr_assert_null(region_at(bss));
 }
 
@@ -184,7 +205,18 @@ Test(module, bss_is_left_alone_when_told_so)
 
 	shim_start("naming=registry,bss=0");
 	handle = load(PLUGIN);
-	track_modules();
-	cr_assert_null(
-		region_at((uintptr_t)dlsym(handle, "plugin_bss") + PAGE));
+	track_loaded(function_of(handle));
+	cr_assert_null(region_at(bss_of(handle)));
+}
+
+/* With no memory for it a module has no record, and nothing else happens. */
+Test(module, out_of_memory, .init = start)
+{
+	struct module m;
+	void *handle = load(PLUGIN);
+
+	fault_set(SYS_mmap, -ENOMEM, 0, -1);
+	find(function_of(handle), &m);
+	fault_none();
+	cr_assert(find(function_of(handle), &m));
 }

@@ -6,6 +6,7 @@
 #include "env/guard.h"
 #include "support.h"
 #include "track/module.h"
+#include "track/registry.h"
 #include "track/symbol.h"
 #include "track/track.h"
 
@@ -22,6 +23,7 @@
 #define STRIPPED TEST_BUILD_DIR "/plugin_stripped.so"
 
 static char text[256];
+static uintptr_t bias; /* of the module found last */
 
 static const char *find(uintptr_t addr)
 {
@@ -29,10 +31,16 @@ static const char *find(uintptr_t addr)
 	struct fmt f;
 
 	fmt_init(&f, text, sizeof(text));
-	track_modules();
-	m = module_find(addr);
+	guard_enter();
+	cr_assert(lock_take(&registry_lock));
+	m = module_at(addr);
+	if (m) {
+		bias = m->bias;
+		symbol_find(m, addr, &f);
+	}
+	lock_drop(&registry_lock);
+	guard_leave();
 	cr_assert_not_null(m);
-	symbol_find(m, addr, &f);
 	return text;
 }
 
@@ -82,13 +90,14 @@ Test(symbol, of_dynsym_where_the_file_is_stripped, .init = start)
 	cr_assert_str_eq(find(address(handle, "plugin_call") + 3),
 			 "plugin_call");
 	/* no symbol covers it: not the neighbour's name but its place */
-	snprintf(want, sizeof(want), "+0x%lx", addr - module_find(addr)->bias);
+	find(addr);
+	snprintf(want, sizeof(want), "+0x%lx", addr - bias);
 	cr_assert_str_eq(find(addr), want);
 }
 
 Test(symbol, libc_has_dynsym_only, .init = start)
 {
-	cr_assert_str_eq(find((uintptr_t)dlsym(RTLD_DEFAULT, "qsort") + 1),
+	cr_assert_str_eq(find(libc_function("qsort") + 1),
 			 "qsort");
 }
 
@@ -204,7 +213,7 @@ Test(symbol, calls_that_fail, .init = start)
 	void *handle = dlopen(PLUGIN, RTLD_NOW);
 	uintptr_t addr = hidden(handle);
 
-	track_modules();
+	find(addr);
 	for (size_t i = 0; i < 3; i++) {
 		fault_set(calls[i], -EIO, 0, -1);
 		cr_assert_eq(find(addr)[0], '+', "call %ld", calls[i]);

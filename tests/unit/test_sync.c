@@ -108,5 +108,7 @@ Test(sync, brk_moved_unseen, .init = start)
 	cr_assert_geq(heap()->end, (uintptr_t)p + 10 * PAGE);
 	brk(p);
 	sync_brk();
-	cr_assert_lt(heap()->end, (uintptr_t)p + 2 * PAGE);
+	/* none at all where nothing else is in it */
+	if (heap())
+		cr_assert_lt(heap()->end, (uintptr_t)p + 2 * PAGE);
 }

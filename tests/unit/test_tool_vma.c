@@ -182,7 +182,7 @@ static int open_text(const char *text)
 	return fd;
 }
 
-Test(tool_vma, reads_a_list_and_refuses_disorder)
+Test(tool_vma, reads_a_list_and_cuts_what_overlaps)
 {
 	int fd = open_text("1000-2000 rw-p 00000000 00:00 0 [heap]\n"
 			   "Rss: 4 kB\nPss: 2 kB\n"
@@ -198,6 +198,13 @@ Test(tool_vma, reads_a_list_and_refuses_disorder)
 	vma_list_destroy(&list);
 	fd = open_text("2000-3000 rw-p 00000000 00:00 0 \n"
 		       "2800-4000 rw-p 00000000 00:00 0 \n");
+	cr_assert_eq(vma_list_read(&list, fd, &pool), 0);
+	cr_assert_eq(list.count, 2);
+	cr_assert_eq(list.v[1].start, 0x3000);
+	cr_assert_eq(list.v[1].end, 0x4000);
+	close(fd);
+	vma_list_destroy(&list);
+	fd = open_text("2000-3000 no VMA\n");
 	cr_assert_eq(vma_list_read(&list, fd, &pool), -EBADMSG);
 	close(fd);
 }

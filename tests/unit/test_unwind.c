@@ -276,12 +276,14 @@ static void *walk_alternate(void *arg)
 {
 	static char stack[65536];
 	stack_t ss = {.ss_sp = stack, .ss_size = sizeof(stack)};
+	stack_t before;
 
 	(void)arg;
-	sigaltstack(&ss, NULL);
+	sigaltstack(&ss, &before);
 	signal_depth = 2;
 	signal_path = 0;
 	raise(SIGUSR1);
+	sigaltstack(&before, NULL); /* a sanitizer has its own */
 	return NULL;
 }
 
