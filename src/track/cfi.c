@@ -135,47 +135,52 @@ static uintptr_t read_pointer(struct cursor *c, uint8_t encoding,
 	return value;
 }
 
-/* An entry's body, length word read; empty at the end of the section. */
-static struct cursor entry_open(const uint8_t *p)
+/* An entry's body, length word read, within IN; bad where it is not. */
+static struct cursor entry_open(const uint8_t *p, const struct cfi_image *in)
 {
-	uint32_t len32;
+	struct cursor c = {.p = p, .end = in->end};
 	uint64_t len;
 
-	memcpy(&len32, p, sizeof(len32));
-	p += sizeof(len32);
-	len = len32;
-	if (len32 == UINT32_MAX) {
-		memcpy(&len, p, sizeof(len));
-		p += sizeof(len);
+	if ((uintptr_t)p < (uintptr_t)in->start ||
+	    (uintptr_t)p >= (uintptr_t)in->end) {
+		c.end = p;
+		c.bad = true;
+		return c;
 	}
-	return (struct cursor){.p = p, .end = p + len};
+	len = read_bytes(&c, 4);
+	if (len == UINT32_MAX)
+		len = read_bytes(&c, 8);
+	if (len > (size_t)(c.end - c.p))
+		c.bad = true;
+	else
+		c.end = c.p + len;
+	return c;
 }
 
 /* The FDE that may hold PC, by the sorted table, or NULL. */
-static const uint8_t *fde_search(const uint8_t *hdr, uintptr_t pc)
+static const uint8_t *fde_search(const struct cfi_image *in, uintptr_t pc)
 {
-	struct cursor c = {.p = hdr + 4, .end = hdr + 4 + 16};
+	const uint8_t *hdr = in->eh_frame_hdr;
+	struct cursor c = {.p = hdr + 4, .end = in->end};
 	int32_t want = (int32_t)(pc - (uintptr_t)hdr);
 	struct entry {
 		int32_t start;
 		int32_t fde;
 	} e;
-	const uint8_t *table;
 	size_t low = 0;
 	size_t high;
 
-	if (hdr[0] != 1 || hdr[3] != (PE_DATAREL | PE_SDATA4) ||
-	    hdr[2] == PE_OMIT)
+	if (hdr < in->start || in->end - hdr < 4 || hdr[0] != 1 ||
+	    hdr[3] != (PE_DATAREL | PE_SDATA4) || hdr[2] == PE_OMIT)
 		return NULL;
 	read_pointer(&c, hdr[1], (uintptr_t)hdr);
 	high = read_pointer(&c, hdr[2], (uintptr_t)hdr);
-	table = c.p;
-	if (c.bad)
+	if (c.bad || high > (size_t)(c.end - c.p) / sizeof(e))
 		return NULL;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		memcpy(&e, table + middle * sizeof(e), sizeof(e));
+		memcpy(&e, c.p + middle * sizeof(e), sizeof(e));
 		if (e.start <= want)
 			low = middle + 1;
 		else
@@ -183,13 +188,14 @@ static const uint8_t *fde_search(const uint8_t *hdr, uintptr_t pc)
 	}
 	if (!low)
 		return NULL;
-	memcpy(&e, table + (low - 1) * sizeof(e), sizeof(e));
-	return hdr + e.fde;
+	memcpy(&e, c.p + (low - 1) * sizeof(e), sizeof(e));
+	return (const uint8_t *)((uintptr_t)hdr + (uintptr_t)(intptr_t)e.fde);
 }
 
-static bool cie_read(const uint8_t *p, struct unit *u)
+static bool cie_read(const uint8_t *p, const struct cfi_image *in,
+		     struct unit *u)
 {
-	struct cursor c = entry_open(p);
+	struct cursor c = entry_open(p, in);
 	const char *augmentation;
 	uint8_t version;
 
@@ -198,6 +204,8 @@ static bool cie_read(const uint8_t *p, struct unit *u)
 	augmentation = (const char *)c.p;
 	while (read_bytes(&c, 1))
 		;
+	if (c.bad)
+		return false;
 	u->code_align = read_uleb(&c);
 	u->data_align = read_sleb(&c);
 	if ((version == 1 ? read_bytes(&c, 1) : read_uleb(&c)) != REG_RA)
@@ -206,6 +214,8 @@ static bool cie_read(const uint8_t *p, struct unit *u)
 	if (*augmentation == 'z') {
 		uint64_t len = read_uleb(&c);
 
+		if (len > (size_t)(c.end - c.p))
+			return false;
 		u->initial = (struct cursor){.p = c.p + len, .end = c.end};
 	} else {
 		return false; /* nothing but old toolchains' */
@@ -223,15 +233,17 @@ static bool cie_read(const uint8_t *p, struct unit *u)
 	return !c.bad && u->initial.p <= u->initial.end;
 }
 
-static bool fde_read(const uint8_t *p, struct unit *u)
+static bool fde_read(const uint8_t *p, const struct cfi_image *in,
+		     struct unit *u)
 {
-	struct cursor c = entry_open(p);
+	struct cursor c = entry_open(p, in);
 	const uint8_t *place = c.p;
 	uint32_t back = (uint32_t)read_bytes(&c, 4);
 	uint64_t len;
 
 	*u = (struct unit){0};
-	if (!back || !cie_read(place - back, u))
+	if (c.bad || !back ||
+	    !cie_read((const uint8_t *)((uintptr_t)place - back), in, u))
 		return false;
 	u->start = read_pointer(&c, u->fde_encoding, 0);
 	u->len = read_pointer(&c, u->fde_encoding & 0x0f, 0);
@@ -480,15 +492,15 @@ static bool run_until(struct run *r, struct cursor program,
 	return !c->bad;
 }
 
-struct cfi_rule cfi_rule_find(const void *eh_frame_hdr, uintptr_t pc)
+struct cfi_rule cfi_rule_find(const struct cfi_image *image, uintptr_t pc)
 {
 	const struct cfi_rule none = {.base = CFI_NONE};
-	const uint8_t *fde = eh_frame_hdr ? fde_search(eh_frame_hdr, pc) : NULL;
+	const uint8_t *fde = image->eh_frame_hdr ? fde_search(image, pc) : NULL;
 	struct run r = {0};
 	struct state first;
 	struct unit u;
 
-	if (!fde || !fde_read(fde, &u) || pc - u.start >= u.len)
+	if (!fde || !fde_read(fde, image, &u) || pc - u.start >= u.len)
 		return none;
 	if (u.signal)
 		return (struct cfi_rule){.base = CFI_SIGNAL};

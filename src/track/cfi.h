@@ -34,10 +34,14 @@ struct cfi_rule {
 	int32_t offset;	    /* bytes */
 };
 
-/*
- * The rule for the code at PC (for a return address: that minus 1), out of the
- * binary search table at EH_FRAME_HDR.
- */
-struct cfi_rule cfi_rule_find(const void *eh_frame_hdr, uintptr_t pc);
+/* The segment of a module that holds its call frame information. */
+struct cfi_image {
+	const uint8_t *eh_frame_hdr; /* the binary search table; NULL: none */
+	const uint8_t *start;	     /* nothing outside is read */
+	const uint8_t *end;
+};
+
+/* The rule for the code at PC; for a return address: that minus 1. */
+struct cfi_rule cfi_rule_find(const struct cfi_image *image, uintptr_t pc);
 
 #endif

@@ -288,14 +288,21 @@ static bool same(const struct module *m, const struct dl_find_object *o)
 	       m->dynamic == o->dlfo_link_map->l_ld;
 }
 
+bool module_headers(const void *start)
+{
+	const ElfW(Ehdr) *e = start;
+
+	return !memcmp(e->e_ident, ELFMAG, SELFMAG) &&
+	       e->e_phentsize == sizeof(ElfW(Phdr)) &&
+	       e->e_phoff + e->e_phnum * sizeof(ElfW(Phdr)) <= PAGE_BYTES;
+}
+
 static const struct module *learn(const struct dl_find_object *o)
 {
 	const ElfW(Ehdr) *e = o->dlfo_map_start;
 	struct module m;
 
-	if (memcmp(e->e_ident, ELFMAG, SELFMAG) ||
-	    e->e_phentsize != sizeof(ElfW(Phdr)) ||
-	    e->e_phoff + e->e_phnum * sizeof(ElfW(Phdr)) > PAGE_BYTES)
+	if (!module_headers(e))
 		return NULL;
 	m = module_make(o->dlfo_link_map->l_addr,
 			(const void *)((const char *)e + e->e_phoff),

@@ -48,6 +48,12 @@ const struct module *module_at(uintptr_t addr);
 /* Notice what was unloaded.  Costs 10 ns a module. */
 void modules_sweep(void);
 
+/*
+ * Whether START, where a module is mapped, begins with its ELF header and, in
+ * the same page, its program headers, as linkers have it.  Needs no lock.
+ */
+bool module_headers(const void *start);
+
 /* Soname, or else the last part of the path. */
 const char *module_owner(const struct module *module);
 const char *module_path(const struct module *module);

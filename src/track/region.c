@@ -258,7 +258,7 @@ static struct place clear(struct place p, uintptr_t start, uintptr_t end)
 {
 	uint32_t slot;
 
-	while ((slot = overlap(p, start, end))) {
+	while (start < end && (slot = overlap(p, start, end))) {
 		cut(slot, start, end);
 		p = locate(start);
 	}
@@ -285,9 +285,10 @@ void region_set(uintptr_t start, uintptr_t end, const struct region_tag *tag)
 	write_end();
 }
 
-void region_copy(uintptr_t from, size_t len, uintptr_t to)
+size_t region_copy(uintptr_t from, size_t len, uintptr_t to)
 {
 	uintptr_t done = from;
+	size_t copied = 0;
 
 	write_begin();
 	clear(locate(to), to, to + len);
@@ -305,9 +306,11 @@ void region_copy(uintptr_t from, size_t len, uintptr_t to)
 		tag = region_tag_of(at(slot));
 		tag.flags &= ~(uint32_t)REGION_BRK;
 		insert(start - from + to, end - from + to, &tag);
+		copied += end - start;
 		done = end;
 	}
 	write_end();
+	return copied;
 }
 
 struct registry_region *region_at_or_above(uintptr_t addr)

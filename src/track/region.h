@@ -43,9 +43,10 @@ void region_clear(uintptr_t start, uintptr_t end);
 
 /*
  * Pages of [FROM, FROM + LEN) are, alike, at TO as well; whatever was at TO
- * before is not.  The caller clears the old place where it is gone.
+ * before is not.  The caller clears the old place where it is gone.  Returns
+ * the bytes of the LEN that are regions.
  */
-void region_copy(uintptr_t from, size_t len, uintptr_t to);
+size_t region_copy(uintptr_t from, size_t len, uintptr_t to);
 
 /* The region that holds ADDR or else is the next above it; NULL: none. */
 struct registry_region *region_at_or_above(uintptr_t addr);

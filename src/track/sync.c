@@ -11,15 +11,14 @@
 #include "track/registry.h"
 #include "track/site.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 static uintptr_t brk_end; /* 0: no heap seen yet */
 
 struct sync {
-	uintptr_t done; /* everything below agrees */
-	uint32_t site;	/* 0: leave what is new alone */
-	bool heap_seen;
+	uintptr_t done; /* everything from the start to here agrees */
+	uintptr_t end;
+	struct region_tag tag; /* of what is new; site 0: leave it alone */
 };
 
 /* Give pages of [START, END) that no region holds to TAG. */
@@ -36,34 +35,48 @@ static void fill_gaps(uintptr_t start, uintptr_t end,
 	}
 }
 
+static void sync_heap(const struct procmap_vma *vma)
+{
+	sync_heap_start(vma->start); /* the first counts */
+	sync_brk();
+}
+
 static void sync_vma(const struct procmap_vma *vma, void *arg)
 {
 	struct sync *s = arg;
-	struct region_tag tag = {.site = s->site, .flags = REGION_EARLY};
+	struct region_tag tag = s->tag;
+	uintptr_t start = vma->start > s->done ? vma->start : s->done;
+	uintptr_t end = vma->end < s->end ? vma->end : s->end;
 
-	if (!procmap_anonymous(vma))
+	if (start >= end || !procmap_anonymous(vma))
 		return;
-	region_clear(s->done, vma->start);
-	s->done = vma->end;
+	region_clear(s->done, start);
+	s->done = end;
 	if (vma->shared)
 		tag.flags |= REGION_SHARED;
-	if (!strcmp(vma->name, "[heap]") && !s->heap_seen) {
-		s->heap_seen = true;
-		sync_heap_start(vma->start);
-		sync_brk();
-	}
-	if (s->site)
-		fill_gaps(vma->start, vma->end, &tag);
+	if (!strcmp(vma->name, "[heap]"))
+		sync_heap(vma);
+	if (tag.site)
+		fill_gaps(start, end, &tag);
+}
+
+int sync_range(uintptr_t start, uintptr_t end, const struct region_tag *fresh)
+{
+	struct sync s = {.done = start, .end = end, .tag = *fresh};
+	int result = procmaps_read(sync_vma, &s);
+
+	if (result >= 0)
+		region_clear(s.done, end);
+	return result < 0 ? result : 0;
 }
 
 int sync_from_kernel(uint32_t site)
 {
-	struct sync s = {.site = site};
-	int result = procmaps_read(sync_vma, &s);
+	struct region_tag tag = {.site = site, .flags = REGION_EARLY};
+	int result = sync_range(0, UINTPTR_MAX, &tag);
 
-	if (result < 0)
+	if (result)
 		return result;
-	region_clear(s.done, UINTPTR_MAX);
 	registry_flag_clear(REGISTRY_INEXACT);
 	anonshim_registry->counters.resyncs++;
 	return 0;

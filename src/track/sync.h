@@ -9,12 +9,21 @@
 #ifndef ANONSHIM_TRACK_SYNC_H
 #define ANONSHIM_TRACK_SYNC_H
 
+#include "track/region.h"
+
 #include <stdint.h>
 
 /*
- * Make the map equal to the kernel's: ranges that are anonymous memory no more
- * go, ranges that are not in the map enter it as SITE's, if that is not 0.
- * Returns 0 or -errno.
+ * Make the map equal to the kernel's between START and END: ranges that are
+ * anonymous memory no more go, ranges that are not in the map enter it as
+ * FRESH, if its site is not 0.  Returns 0 or -errno.
+ */
+int sync_range(uintptr_t start, uintptr_t end, const struct region_tag *fresh);
+
+/*
+ * Make all of the map equal to the kernel's: ranges that are anonymous memory
+ * no more go, ranges that are not in the map enter it as SITE's, if that is not
+ * 0. Returns 0 or -errno.
  */
 int sync_from_kernel(uint32_t site);
 

@@ -101,11 +101,22 @@ static bool retreat(bool locked, int err)
 	return true;
 }
 
-/* A call with MAP_FIXED failed: it may have unmapped what was there first. */
-static void doubt(void)
+/*
+ * A call that replaces what is at START failed, but not for its arguments: it
+ * may have unmapped that first, or (mremap since 6.17) have moved a part of
+ * what is TAG's there.
+ */
+static void doubt(bool locked, uintptr_t start, uintptr_t end,
+		  const struct region_tag *tag)
 {
-	if (errno != EINVAL && errno != EBADF && errno != EACCES)
+	int err = errno;
+
+	if (!locked || err == EINVAL || err == EBADF || err == EACCES ||
+	    err == EEXIST)
+		return;
+	if (!caps.files || sync_range(start, end, tag))
 		registry_flag_set(REGISTRY_INEXACT);
+	errno = err;
 }
 
 static uint32_t site_here(enum registry_kind kind,
@@ -129,6 +140,9 @@ static uintptr_t mapping_end(uintptr_t start, const struct mmap_args *a)
 		shift = HUGE_SHIFT_DEFAULT;
 	return (start + a->len + (UINT64_C(1) << shift) - 1) >> shift << shift;
 }
+
+/* The tag of what nobody knows: it is not recorded. */
+static const struct region_tag nothing;
 
 static bool is_anonymous(const struct mmap_args *a)
 {
@@ -186,7 +200,8 @@ void *track_mmap(const struct mmap_args *a, const struct unwind_start *caller)
 			result = call_mmap(a);
 	}
 	if (result == MAP_FAILED && fixed)
-		doubt();
+		doubt(locked, (uintptr_t)a->addr,
+		      mapping_end((uintptr_t)a->addr, a), &nothing);
 	if (result != MAP_FAILED && locked)
 		record_mmap((uintptr_t)result, a, site);
 	leave(locked);
@@ -224,6 +239,27 @@ static void record_growth(uintptr_t last, uintptr_t start, uintptr_t end)
 	region_set(start, end, &tag);
 }
 
+/* One more alias of a shared object, of which OLD may show a part only. */
+static void record_alias(uintptr_t old, uintptr_t start, uintptr_t end)
+{
+	const struct registry_region *r = region_at(old);
+	struct region_tag tag = r ? region_tag_of(r) : nothing;
+
+	region_clear(start, end);
+	if (r)
+		region_set(start, end, &tag);
+}
+
+static void record_move(const struct mremap_args *a, uintptr_t new, size_t len)
+{
+	const struct region_tag unknown = {.site = site_unknown};
+	size_t copied = region_copy((uintptr_t)a->old, len, new);
+
+	/* since 6.17 across holes, which leave what was at the new place */
+	if (copied < len && a->flags & MREMAP_FIXED && caps.files)
+		sync_range(new, new + len, &unknown);
+}
+
 static void record_mremap(const struct mremap_args *a, uintptr_t new)
 {
 	uintptr_t old = (uintptr_t)a->old;
@@ -231,12 +267,12 @@ static void record_mremap(const struct mremap_args *a, uintptr_t new)
 	size_t new_len = page_up(a->new_len);
 
 	anonshim_registry->counters.remaps++;
-	if (!old_len) { /* one more alias of shared pages */
-		region_copy(old, new_len, new);
+	if (!old_len) {
+		record_alias(old, new, new + new_len);
 		return;
 	}
 	if (new != old)
-		region_copy(old, old_len < new_len ? old_len : new_len, new);
+		record_move(a, new, old_len < new_len ? old_len : new_len);
 	if (new_len > old_len)
 		record_growth(old + old_len - 1, new + old_len, new + new_len);
 	if (new == old)
@@ -251,6 +287,19 @@ static void *call_mremap(const struct mremap_args *a)
 			   a->new_addr);
 }
 
+static void doubt_mremap(bool locked, const struct mremap_args *a)
+{
+	uintptr_t old = (uintptr_t)a->old;
+	uintptr_t new = (uintptr_t)a->new_addr;
+	const struct registry_region *r = locked ? region_at(old) : NULL;
+	struct region_tag tag = r ? region_tag_of(r) : nothing;
+
+	tag.flags &= ~(uint32_t)REGION_BRK;
+	if (a->flags & MREMAP_FIXED)
+		doubt(locked, new, new + page_up(a->new_len), &tag);
+	doubt(locked, old, old + page_up(a->old_len), &nothing);
+}
+
 void *track_mremap(const struct mremap_args *a)
 {
 	int err = errno;
@@ -259,8 +308,8 @@ void *track_mremap(const struct mremap_args *a)
 
 	if (result == MAP_FAILED && retreat(locked, err))
 		result = call_mremap(a);
-	if (result == MAP_FAILED && a->flags & MREMAP_FIXED)
-		doubt();
+	if (result == MAP_FAILED)
+		doubt_mremap(locked, a);
 	if (result != MAP_FAILED && locked)
 		record_mremap(a, (uintptr_t)result);
 	leave(locked);
@@ -326,6 +375,32 @@ static uint32_t own_name_string(const char *text)
 	return registry_string(text, strlen(text));
 }
 
+/* How far from START to END regions lie without a gap. */
+static uintptr_t regions_end(uintptr_t start, uintptr_t end)
+{
+	const struct registry_region *r;
+
+	while (start < end && (r = region_at(start)))
+		start = r->end;
+	return start < end ? start : end;
+}
+
+/* Record the program's own name; taken back, ours is due again. */
+static void set_own_name(uintptr_t start, uintptr_t end, uint32_t name)
+{
+	const struct registry_region *r;
+
+	region_set_own_name(start, end, name);
+	while (!name && start < end && (r = region_at_or_above(start)) &&
+	       r->start < end) {
+		if (!(r->flags & REGION_BRK))
+			namer_apply(r->start > start ? r->start : start,
+				    r->end < end ? r->end : end, r->site,
+				    r->tid);
+		start = r->end;
+	}
+}
+
 int track_set_name(unsigned long addr, unsigned long len, const char *name)
 {
 	char text[NAME_BYTES] = "";
@@ -348,7 +423,10 @@ int track_set_name(unsigned long addr, unsigned long len, const char *name)
 	/* ENOMEM: there were holes, and what is mapped is named */
 	if (locked && took && name_valid(text) && !(addr & (PAGE_BYTES - 1)) &&
 	    (!result || err == ENOMEM || (err == EINVAL && !caps.names)))
-		region_set_own_name(addr, page_up(addr + len), id);
+		set_own_name(addr, page_up(addr + len), id);
+	else if (locked && took && result && err == EBADF)
+		/* it stopped at a file's mapping, what is below is named */
+		set_own_name(addr, regions_end(addr, page_up(addr + len)), id);
 	leave(locked);
 	errno = err;
 	return result;

@@ -29,6 +29,7 @@ e2e_victims = \
 	tests/victims/no_files \
 	tests/victims/own_mmap \
 	tests/victims/own_name \
+	tests/victims/random_map \
 	tests/victims/raw_calls \
 	tests/victims/sandboxed \
 	tests/victims/scribbles \
@@ -43,6 +44,8 @@ e2e_victims = \
 	tests/victims/wrapped
 check_PROGRAMS += $(e2e_victims)
 
+tests_victims_random_map_SOURCES = tests/victims/random_map.c \
+	tests/victims/map_compare.h tests/victims/map_operations.h
 tests_victims_statically_LDFLAGS = -all-static
 tests_victims_secure_LDADD = $(abs_top_builddir)/.libs/libanonshim.so
 tests_victims_secure_LDFLAGS = -Wl,--no-as-needed \

@@ -37,7 +37,7 @@ static uint8_t *put_cie(uint8_t *p, const uint8_t *head)
 	*p++ = 1;
 	memcpy(p, head[6] & 1 ? "zRS" : "zR\0", 4);
 	p += head[6] & 1 ? 4 : 3;
-	*p++ = 1 + (head[0] & 7);    /* code alignment */
+	*p++ = 1 + (head[0] & 7);	/* code alignment */
 	*p++ = 0x40 | (head[1] & 0x3f); /* data alignment, negative */
 	*p++ = 16;
 	*p++ = 1;
@@ -55,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *p;
 	uint8_t *fde;
 	size_t program;
+	struct cfi_image image;
 
 	if (size < HEAD || size > AREA / 2)
 		return 0;
@@ -81,7 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	p = put32(p, CODE_BYTES);
 	*p++ = 0;
 	memcpy(p, data + HEAD, program);
-	cfi_rule_find(hdr, (uintptr_t)hdr + PAGE * 64 +
-				   (data[2] | data[3] << 8) % CODE_BYTES);
+	image = (struct cfi_image){hdr, area, area + AREA};
+	cfi_rule_find(&image, (uintptr_t)hdr + PAGE * 64 +
+				      (data[2] | data[3] << 8) % CODE_BYTES);
 	return 0;
 }

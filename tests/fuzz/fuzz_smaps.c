@@ -16,8 +16,8 @@ static int add(const struct smaps_vma *vma, void *arg)
 
 	if (vma->start >= vma->end || strlen(vma->perms) != 4)
 		abort();
-	*sum = *sum * 31 + vma->start + vma->end + vma->rss_kib +
-	       vma->pss_kib + vma->swap_kib + strlen(vma->name);
+	*sum = *sum * 31 + vma->start + vma->end + vma->rss_kib + vma->pss_kib +
+	       vma->swap_kib + strlen(vma->name);
 	return 0;
 }
 

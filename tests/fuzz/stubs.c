@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the tool does when it gives up: under a fuzzer that is an end, no bug. */
+/* What the tool does when it gives up: under a fuzzer that is an end, no bug.
+ */
 #include "tool/cli.h"
 
 #include <stdlib.h>

@@ -216,7 +216,8 @@ tests_unit_test_tool_process_SOURCES = tests/unit/test_tool_process.c \
 tests_unit_test_tool_process_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_tool_process_LDADD = $(TOOL_UNIT_LDADD)
 
-tests_unit_test_tool_registry_read_SOURCES = tests/unit/test_tool_registry_read.c \
+tests_unit_test_tool_registry_read_SOURCES = \
+	tests/unit/test_tool_registry_read.c \
 	tests/unit/test_tool_fixture.h
 tests_unit_test_tool_registry_read_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_tool_registry_read_LDADD = $(TOOL_UNIT_LDADD)

@@ -62,6 +62,14 @@ static bool target_read(struct target *t, const struct dl_phdr_info *info)
 	return true;
 }
 
+static struct cfi_rule rule_of(const struct target *t, uintptr_t pc)
+{
+	struct cfi_image image = {t->hdr, (const uint8_t *)t->start,
+				  (const uint8_t *)t->end};
+
+	return cfi_rule_find(&image, pc);
+}
+
 /* The code that the FDE of table entry I covers. */
 static void entry_range(const struct target *t, uint32_t i, uintptr_t *start,
 			uintptr_t *len)
@@ -102,8 +110,8 @@ static int find_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *pi,
 				       sizeof(unw_word_t)},
 	};
 
-	return unw_get_accessors(as) && ip - target.start <
-						target.end - target.start
+	return unw_get_accessors(as) &&
+			       ip - target.start < target.end - target.start
 		       ? _Ux86_64_dwarf_search_unwind_table(as, ip, &di, pi,
 							    need, arg)
 		       : -UNW_ENOINFO;
@@ -255,7 +263,7 @@ static bool our_step(const struct cfi_rule *rule, struct caller *to)
 
 static struct {
 	unsigned places;
-	unsigned odd; /* we know no rule, libunwind does */
+	unsigned odd;	 /* we know no rule, libunwind does */
 	unsigned failed; /* the reverse */
 	unsigned signal;
 	unsigned modules;
@@ -263,7 +271,7 @@ static struct {
 
 static void compare_at(uintptr_t pc)
 {
-	struct cfi_rule rule = cfi_rule_find(target.hdr, pc);
+	struct cfi_rule rule = rule_of(&target, pc);
 	struct caller theirs = {0};
 	struct caller ours = {0};
 	int known = oracle_step(pc, &theirs);
@@ -350,12 +358,12 @@ Test(cfi, no_rule_outside_of_functions)
 	struct target t;
 
 	cr_assert(dl_iterate_phdr(find_libc, &t));
-	cr_assert_eq(cfi_rule_find(t.hdr, 0).base, CFI_NONE);
-	cr_assert_eq(cfi_rule_find(t.hdr, 16).base, CFI_NONE);
-	cr_assert_eq(cfi_rule_find(t.hdr, t.end + (UINT64_C(1) << 32)).base,
-		     CFI_NONE);
-	cr_assert_eq(cfi_rule_find(t.hdr, UINTPTR_MAX).base, CFI_NONE);
-	cr_assert_eq(cfi_rule_find(NULL, t.start).base, CFI_NONE);
+	cr_assert_eq(rule_of(&t, 0).base, CFI_NONE);
+	cr_assert_eq(rule_of(&t, 16).base, CFI_NONE);
+	cr_assert_eq(rule_of(&t, t.end + (UINT64_C(1) << 32)).base, CFI_NONE);
+	cr_assert_eq(rule_of(&t, UINTPTR_MAX).base, CFI_NONE);
+	t.hdr = NULL;
+	cr_assert_eq(rule_of(&t, t.start).base, CFI_NONE);
 }
 
 /* Where .eh_frame_hdr and .eh_frame of T lie, hdr first or last. */
@@ -394,6 +402,7 @@ static void damage(bool table_too, unsigned rounds)
 	uint8_t *area;
 	uint8_t *copy;
 	const uint8_t *hdr;
+	struct cfi_image image;
 
 	cr_assert(dl_iterate_phdr(find_libcriterion, &t));
 	sections(&t, &low, &high);
@@ -406,6 +415,7 @@ static void damage(bool table_too, unsigned rounds)
 	copy = area + guard;
 	mprotect(copy, bytes, PROT_READ | PROT_WRITE);
 	hdr = copy + ((uintptr_t)t.hdr - low);
+	image = (struct cfi_image){hdr, copy, copy + bytes};
 	for (unsigned round = 0; round < rounds; round++) {
 		size_t safe = (size_t)((const uint8_t *)t.table - t.hdr) +
 			      t.count * sizeof(struct entry);
@@ -420,9 +430,10 @@ static void damage(bool table_too, unsigned rounds)
 			copy[at] = (uint8_t)draw(&state);
 		}
 		for (uint32_t i = 0; i < t.count; i++)
-			cfi_rule_find(hdr, (uintptr_t)hdr +
-						   (intptr_t)t.table[i].start +
-						   draw(&state) % 64);
+			cfi_rule_find(&image,
+				      (uintptr_t)hdr +
+					      (intptr_t)t.table[i].start +
+					      draw(&state) % 64);
 	}
 }
 

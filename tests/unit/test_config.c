@@ -134,9 +134,18 @@ Test(config, numbers_at_and_past_their_bounds)
 
 Test(config, junk_is_refused_by_every_number_and_choice)
 {
-	static const char *const junk[] = {
-		"", "x", "-1", " 1", "1 ", "1x", "1%%", "0x1",
-		"18446744073709551616", "\x01\xff\x7f", "yes", "Auto"};
+	static const char *const junk[] = {"",
+					   "x",
+					   "-1",
+					   " 1",
+					   "1 ",
+					   "1x",
+					   "1%%",
+					   "0x1",
+					   "18446744073709551616",
+					   "\x01\xff\x7f",
+					   "yes",
+					   "Auto"};
 
 	config_defaults(&defaults);
 	for (size_t i = 0; i < ROWS; i++)
@@ -196,10 +205,10 @@ Test(config, a_key_without_value)
 Test(config, an_unknown_key_names_the_nearest)
 {
 	static const char *const pairs[][2] = {
-		{"nameing=auto", "naming"},  {"naming2=x", "naming"},
-		{"Depth=3", "depth"},	     {"maxvmas=3", "max-vmas"},
-		{"enabel=1", "enable"},	     {"verbos=1", "verbose"},
-		{"stack=1", "stacks"},	     {"max_vmas=50%", "max-vmas"},
+		{"nameing=auto", "naming"}, {"naming2=x", "naming"},
+		{"Depth=3", "depth"},	    {"maxvmas=3", "max-vmas"},
+		{"enabel=1", "enable"},	    {"verbos=1", "verbose"},
+		{"stack=1", "stacks"},	    {"max_vmas=50%", "max-vmas"},
 	};
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {

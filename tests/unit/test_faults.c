@@ -30,26 +30,39 @@ struct failing {
 };
 
 static struct failing list[] = {
-	{SYS_mmap, ENOMEM},	    {SYS_munmap, ENOMEM},
-	{SYS_madvise, EINVAL},	    {SYS_prctl, EINVAL},
-	{SYS_prctl, ENOMEM},	    {SYS_prctl, EAGAIN},
-	{SYS_openat, EMFILE},	    {SYS_openat, ENOENT},
-	{SYS_openat, EACCES},	    {SYS_read, EIO},
-	{SYS_read, EINTR},	    {SYS_close, EINTR},
-	{SYS_fstat, EIO},	    {SYS_ioctl, ENOTTY},
-	{SYS_readlinkat, ENOENT},   {SYS_rt_sigprocmask, EPERM},
-	{SYS_futex, ENOSYS},	    {SYS_clock_gettime, ENOSYS},
-	{SYS_write, ENOSPC},	    {SYS_getpid, EPERM},
+	{SYS_mmap, ENOMEM},
+	{SYS_munmap, ENOMEM},
+	{SYS_madvise, EINVAL},
+	{SYS_prctl, EINVAL},
+	{SYS_prctl, ENOMEM},
+	{SYS_prctl, EAGAIN},
+	{SYS_openat, EMFILE},
+	{SYS_openat, ENOENT},
+	{SYS_openat, EACCES},
+	{SYS_read, EIO},
+	{SYS_read, EINTR},
+	{SYS_close, EINTR},
+	{SYS_fstat, EIO},
+	{SYS_ioctl, ENOTTY},
+	{SYS_readlinkat, ENOENT},
+	{SYS_rt_sigprocmask, EPERM},
+	{SYS_futex, ENOSYS},
+	{SYS_clock_gettime, ENOSYS},
+	{SYS_write, ENOSPC},
+	{SYS_getpid, EPERM},
 	{SYS_process_vm_readv, EPERM},
 };
 
 static void program_calls(void)
 {
-	struct mmap_args a = {NULL, 4 * PAGE, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0};
+	struct mmap_args a = {NULL,
+			      4 * PAGE,
+			      PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS,
+			      -1,
+			      0};
 	struct unwind_start caller = UNWIND_CALLER();
-	struct mremap_args m = {NULL, 4 * PAGE, 8 * PAGE, MREMAP_MAYMOVE,
-				NULL};
+	struct mremap_args m = {NULL, 4 * PAGE, 8 * PAGE, MREMAP_MAYMOVE, NULL};
 	char *p = track_mmap(&a, &caller);
 
 	if (p == MAP_FAILED)

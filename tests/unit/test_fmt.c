@@ -99,7 +99,10 @@ Test(fmt, parse_takes_what_is_a_number_and_stops)
 
 Test(fmt, parse_refuses_the_rest)
 {
-	static const char *const bad[] = {"", "x", "-1", " 1",
+	static const char *const bad[] = {"",
+					  "x",
+					  "-1",
+					  " 1",
 					  "18446744073709551616",
 					  "99999999999999999999999"};
 	uint64_t v = 77;

@@ -13,8 +13,11 @@ static char out[NAME_BYTES];
 static const char *compose(const char *template, const char *owner,
 			   const char *kind, const char *site)
 {
-	struct name_parts parts = {
-		.owner = owner, .kind = kind, .site = site, .tid = 12, .pid = 3};
+	struct name_parts parts = {.owner = owner,
+				   .kind = kind,
+				   .site = site,
+				   .tid = 12,
+				   .pid = 3};
 
 	name_compose(template, &parts, out);
 	return out;

@@ -28,8 +28,12 @@ static unsigned failures;
 
 __attribute__((noinline, noclone)) static char *map(size_t pages)
 {
-	struct mmap_args a = {NULL, pages * PAGE, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0};
+	struct mmap_args a = {NULL,
+			      pages * PAGE,
+			      PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS,
+			      -1,
+			      0};
 	struct unwind_start caller = UNWIND_CALLER();
 
 	return track_mmap(&a, &caller);

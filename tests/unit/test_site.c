@@ -35,8 +35,7 @@ static NOINLINE uint32_t here(void)
 {
 	struct unwind_start s = UNWIND_CALLER();
 	uintptr_t frames[UNWIND_DEPTH_MAX];
-	unsigned n = unwind_capture(&s, frames,
-				    (unsigned)CONFIG_NUMBER(depth));
+	unsigned n = unwind_capture(&s, frames, (unsigned)CONFIG_NUMBER(depth));
 	uint32_t id = site_of_stack(KIND_MMAP, frames, n);
 
 	BARRIER();
@@ -158,8 +157,8 @@ Test(site, frames_are_modules_and_offsets, .init = start)
 {
 	uint32_t id = asks_for_memory();
 	const struct registry_site *s = registry_site_at(id);
-	const uint64_t *f = table_at(
-		&anonshim_registry->table[REGISTRY_FRAMES], s->frames);
+	const uint64_t *f =
+		table_at(&anonshim_registry->table[REGISTRY_FRAMES], s->frames);
 	const struct registry_module *m =
 		registry_module_at(REGISTRY_FRAME_MODULE(f[0]));
 	uintptr_t pc = m->bias + REGISTRY_FRAME_OFFSET(f[0]);
@@ -301,7 +300,8 @@ Test(site, out_of_memory, .init = start)
 		id = site_of_stack(KIND_MMAP, frames, 8);
 		cr_assert_neq(id, 0);
 		unknown += id == site_unknown;
-		cr_assert_lt(id, anonshim_registry->table[REGISTRY_SITES].count);
+		cr_assert_lt(id,
+			     anonshim_registry->table[REGISTRY_SITES].count);
 	}
 	fault_none();
 	cr_assert_neq(asks_for_memory(), site_unknown);

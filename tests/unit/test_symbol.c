@@ -97,8 +97,7 @@ Test(symbol, of_dynsym_where_the_file_is_stripped, .init = start)
 
 Test(symbol, libc_has_dynsym_only, .init = start)
 {
-	cr_assert_str_eq(find(libc_function("qsort") + 1),
-			 "qsort");
+	cr_assert_str_eq(find(libc_function("qsort") + 1), "qsort");
 }
 
 /* Copies PLUGIN to a file of the test's and loads that. */

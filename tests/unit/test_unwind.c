@@ -198,8 +198,10 @@ static NOINLINE void through_signal(unsigned depth, uint64_t path)
 }
 
 static step_fn *const steps[8] = {
-	without_frame_pointer, with_frame_pointer, variable_frame, realigned,
-	realigned_variable,    many_registers,	   through_libc,   through_signal,
+	without_frame_pointer, with_frame_pointer,
+	variable_frame,	       realigned,
+	realigned_variable,    many_registers,
+	through_libc,	       through_signal,
 };
 
 static void handlers(int flags)
