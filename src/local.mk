@@ -16,7 +16,9 @@ shim_core_sources = \
 	src/env/config.c src/env/config.h \
 	src/env/guard.c src/env/guard.h \
 	src/env/real.c src/env/real.h \
+	src/track/bss.c src/track/bss.h \
 	src/track/cfi.c src/track/cfi.h \
+	src/track/life.c src/track/life.h \
 	src/track/module.c src/track/module.h \
 	src/track/name.c src/track/name.h \
 	src/track/namer.c src/track/namer.h \

@@ -9,6 +9,8 @@
 #include "env/config.h"
 #include "env/guard.h"
 #include "env/real.h"
+#include "track/bss.h"
+#include "track/life.h"
 #include "track/stack.h"
 #include "track/track.h"
 #include "track/unwind.h"
@@ -34,7 +36,7 @@ static void *mmap_early(const struct mmap_args *a, uintptr_t caller)
 		real.mmap(a->addr, a->len, a->prot, a->flags, a->fd, a->offset);
 
 	if (guard_early && p != MAP_FAILED && a->flags & MAP_ANONYMOUS)
-		track_early((uintptr_t)p, a->len, caller);
+		life_early((uintptr_t)p, a->len, caller);
 	return p;
 }
 
@@ -139,7 +141,7 @@ void __gmon_start__(void);
 EXPORT void __gmon_start__(void)
 {
 	if (guard_open())
-		track_loaded((uintptr_t)__builtin_return_address(0));
+		bss_notice((uintptr_t)__builtin_return_address(0));
 }
 
 long interpose_syscall(long nr, const long a[6],

@@ -5,17 +5,18 @@
 #include "shim/fork.h"
 
 #include "env/guard.h"
+#include "track/life.h"
 #include "track/track.h"
 
 #include <pthread.h>
 
 static void child(void)
 {
-	track_fork_child(true);
+	life_fork_child(true);
 	guard_leave();
 }
 
 void fork_init(void)
 {
-	pthread_atfork(track_fork_prepare, track_fork_parent, child);
+	pthread_atfork(life_fork_prepare, life_fork_parent, child);
 }

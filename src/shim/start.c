@@ -13,6 +13,7 @@
 #include "env/guard.h"
 #include "env/real.h"
 #include "shim/fork.h"
+#include "track/life.h"
 #include "track/namer.h"
 #include "track/track.h"
 
@@ -31,7 +32,7 @@ static void start(char **envp)
 		config_print();
 		caps_print();
 	}
-	result = track_init(PACKAGE_VERSION, options);
+	result = life_start(PACKAGE_VERSION, options);
 	if (result) {
 		log_text("start-up: out of memory; going on without names");
 		return;

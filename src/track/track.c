@@ -5,13 +5,11 @@
 #include "track/track.h"
 
 #include "base/mem.h"
-#include "base/procmaps.h"
 #include "base/sys.h"
 #include "env/caps.h"
 #include "env/config.h"
 #include "env/guard.h"
 #include "env/real.h"
-#include "track/module.h"
 #include "track/name.h"
 #include "track/namer.h"
 #include "track/own.h"
@@ -36,20 +34,8 @@
 #endif
 
 #define HUGE_SHIFT_DEFAULT 21 /* x86-64 */
-#define MAIN_STACK_BYTES ((uintptr_t)8 << 20)
-#define EARLY_MAX 64
-#define MEND_INTERVAL 1000 /* calls */
+#define MEND_INTERVAL 1000    /* calls */
 #define OWN_NAMES_MAX_BYTES (8 << 20)
-
-static struct {
-	uint32_t count;
-	struct {
-		uintptr_t start;
-		uintptr_t end;
-		uintptr_t caller;
-		uint32_t site;
-	} call[EARLY_MAX];
-} early;
 
 /* Read the map back, but only now and then: it costs 0.3 us a VMA. */
 static void mend(void)
@@ -432,60 +418,6 @@ int track_set_name(unsigned long addr, unsigned long len, const char *name)
 	return result;
 }
 
-/* With registry_lock held, as the next. */
-static void bss_record(const struct module *m)
-{
-	struct region_tag tag = {0};
-
-	if (m->bss_start >= m->bss_end || !CONFIG_NUMBER(bss))
-		return;
-	tag.site = site_of_owner(KIND_BSS, module_owner(m), "");
-	if (!region_lock_take()) {
-		registry_flag_set(REGISTRY_INEXACT);
-		return;
-	}
-	region_set(m->bss_start, m->bss_end, &tag);
-	namer_apply(m->bss_start, m->bss_end, tag.site, 0);
-	own_flush();
-	region_lock_drop();
-}
-
-/* Only its bss goes: others may have mapped memory in its place. */
-static void module_gone(const struct module *m)
-{
-	uintptr_t at = m->bss_start;
-	const struct registry_region *r;
-
-	if (!region_lock_take()) {
-		registry_flag_set(REGISTRY_INEXACT);
-		return;
-	}
-	while (at < m->bss_end && (r = region_at_or_above(at)) &&
-	       r->start < m->bss_end) {
-		uintptr_t start = r->start > at ? r->start : at;
-		uintptr_t end = r->end < m->bss_end ? r->end : m->bss_end;
-
-		if (r->site && registry_site_at(r->site)->kind == KIND_BSS)
-			region_clear(start, end);
-		at = end;
-	}
-	region_lock_drop();
-}
-
-void track_loaded(uintptr_t caller)
-{
-	uint32_t before = modules_generation;
-
-	guard_enter();
-	if (lock_take(&registry_lock)) {
-		module_at(caller);
-		if (modules_generation != before)
-			modules_sweep();
-		lock_drop(&registry_lock);
-	}
-	guard_leave();
-}
-
 void track_confined(bool confined)
 {
 	if (confined) {
@@ -500,17 +432,6 @@ void track_confined(bool confined)
 		guard_leave();
 	}
 	__atomic_store_n(&guard_ready, !confined, __ATOMIC_RELEASE);
-}
-
-void track_early(uintptr_t start, size_t len, uintptr_t caller)
-{
-	uint32_t i = __atomic_fetch_add(&early.count, 1, __ATOMIC_RELAXED);
-
-	if (i >= EARLY_MAX)
-		return;
-	early.call[i].start = start;
-	early.call[i].end = page_up(start + len);
-	early.call[i].caller = caller;
 }
 
 void track_stack(uintptr_t start, uintptr_t end, uint32_t site, uint32_t tid)
@@ -535,158 +456,4 @@ void track_stack_release(uintptr_t start, uintptr_t end, uint32_t tid)
 		namer_remove(start, end);
 	}
 	leave(locked);
-}
-
-/* What interposers mapped before start-up is theirs, not the loader's. */
-static void early_record(void)
-{
-	for (uint32_t i = 0; i < early.count; i++) {
-		struct region_tag tag = {.site = early.call[i].site,
-					 .flags = REGION_EARLY};
-		const struct registry_region *r =
-			region_at(early.call[i].start);
-
-		if (r && r->end >= early.call[i].end)
-			region_set(early.call[i].start, early.call[i].end,
-				   &tag);
-	}
-}
-
-static void name_region(const struct registry_region *r)
-{
-	if (!(r->flags & (REGION_BRK | REGION_OWN)))
-		namer_apply(r->start, r->end, r->site, r->tid);
-}
-
-/* The main thread's own stack, whose end alone is fixed. */
-static void main_stack_find(void)
-{
-	struct procmap_vma vma;
-
-	if (procmaps_find((uintptr_t)&vma, &vma))
-		return;
-	guard.stack_low = vma.end > MAIN_STACK_BYTES
-				  ? vma.end - MAIN_STACK_BYTES
-				  : vma.start;
-	guard.stack_high = vma.end;
-}
-
-/* Record and name what was mapped before the shim.  Locks are held. */
-static void adopt(uint32_t site)
-{
-	struct registry_region *r;
-
-	sync_from_kernel(site);
-	sync_heap_start(page_up((uintptr_t)sys_brk(NULL)));
-	anonshim_registry->counters.resyncs = 0;
-	early_record();
-	for (uintptr_t at = 0; (r = region_at_or_above(at)); at = r->end)
-		if (r->flags & REGION_EARLY)
-			name_region(r);
-	own_flush();
-}
-
-/* Sites of what other interposers mapped before the shim. */
-static void early_sites(void)
-{
-	if (early.count > EARLY_MAX)
-		early.count = EARLY_MAX;
-	for (uint32_t i = 0; i < early.count; i++)
-		early.call[i].site =
-			site_of_stack(KIND_MMAP, &early.call[i].caller, 1);
-}
-
-static void raw_forked(void)
-{
-	track_fork_child(false);
-}
-
-static void modules_adopt(void)
-{
-	uint32_t site;
-
-	guard_enter();
-	lock_take(&registry_lock);
-	modules_start(bss_record, module_gone);
-	site = site_of_owner(KIND_MMAP, "ld.so", "start-up");
-	lock_drop(&registry_lock);
-	guard_leave();
-	early_sites();
-	guard_enter();
-	region_lock_take();
-	adopt(site);
-	region_lock_drop();
-	guard_leave();
-}
-
-int track_init(const char *version, const char *options)
-{
-	int result;
-
-	mem_set_observer(own_note);
-	result = guard_watch_forks(raw_forked);
-	if (result)
-		return result;
-	result = registry_init(version, options);
-	if (result)
-		return result;
-	namer_init();
-	result = sites_init();
-	if (result)
-		return result;
-	main_stack_find();
-	modules_adopt();
-	registry_flag_set(REGISTRY_READY);
-	return 0;
-}
-
-void track_fork_prepare(void)
-{
-	guard_enter();
-	guard.fork_registry = lock_take(&registry_lock);
-	guard.fork_map = region_lock_take();
-}
-
-void track_fork_parent(void)
-{
-	if (guard.fork_map)
-		region_lock_drop();
-	if (guard.fork_registry)
-		lock_drop(&registry_lock);
-	guard_leave();
-}
-
-/* Only this thread came along; libc unmaps the others' stacks unseen. */
-static void other_stacks_clear(void)
-{
-	uint32_t tid = (uint32_t)sys_gettid();
-	struct registry_region *r;
-	uintptr_t at = 0;
-
-	while ((r = region_at_or_above(at))) {
-		at = r->end;
-		if (!r->tid)
-			continue;
-		if (r->start <= (uintptr_t)&at && (uintptr_t)&at < r->end) {
-			r->tid = tid;
-			continue;
-		}
-		namer_remove(r->start, r->end);
-		region_clear(r->start, r->end);
-	}
-}
-
-void track_fork_child(bool prepared)
-{
-	bool held = region_lock_reset();
-
-	/* held by another thread: it may have been half way through a call */
-	if (held && !(prepared && guard.fork_map))
-		registry_flag_set(REGISTRY_INEXACT);
-	lock_reset(&registry_lock);
-	own_reset();
-	guard_fork_seen();
-	anonshim_registry->pid = (uint32_t)sys_getpid();
-	other_stacks_clear();
-	namer_after_fork();
 }

@@ -49,12 +49,6 @@ void *track_sbrk(intptr_t increment);
 int track_set_name(unsigned long addr, unsigned long len, const char *name);
 
 /*
- * A module was loaded, of which CALLER is an address: name its bss, and notice
- * what was unloaded before.
- */
-void track_loaded(uintptr_t caller);
-
-/*
  * The program is about to confine itself with seccomp, or, CONFINED false,
  * failed to.  A filter may kill for any call the program does not make itself,
  * so from then on nothing is recorded, and the registry says that it is
@@ -62,25 +56,11 @@ void track_loaded(uintptr_t caller);
  */
 void track_confined(bool confined);
 
-/* A mapping that an interposer made before start-up, to be named at start. */
-void track_early(uintptr_t start, size_t len, uintptr_t caller);
-
 /*
  * Pages [START, END) are the stack of thread TID, of SITE, until they are
  * released.
  */
 void track_stack(uintptr_t start, uintptr_t end, uint32_t site, uint32_t tid);
 void track_stack_release(uintptr_t start, uintptr_t end, uint32_t tid);
-
-/* Start the storey; after config_init() and caps_init().  0 or -errno. */
-int track_init(const char *version, const char *options);
-
-/*
- * Around fork; see shim/fork.c.  A child whose parent did not go through
- * track_fork_prepare(), one of a raw fork, is mended with PREPARED false.
- */
-void track_fork_prepare(void);
-void track_fork_parent(void);
-void track_fork_child(bool prepared);
 
 #endif

@@ -86,6 +86,7 @@ await() {
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.02
 	done
+	! grep -qsx "$2" "$1" || return 0 # its last word
 	cat "$1" >&2
 	wait "$pid" || [[ $? != 77 ]] || skip "$(tail -n 1 "$1")"
 	fail "the victim did not come to '$2'"

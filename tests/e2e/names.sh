@@ -202,6 +202,7 @@ test_jemalloc_preloaded() {
 
 	[[ -e $library ]] || skip "no libjemalloc2"
 	for order in "$shim $library" "$library $shim"; do
+		rm -f out
 		LD_PRELOAD=$order "$victims/uses_jemalloc" >out 2>&1 &
 		pid=$!
 		started+=("$pid")

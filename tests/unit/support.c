@@ -8,6 +8,7 @@
 #include "env/caps.h"
 #include "env/config.h"
 #include "env/real.h"
+#include "track/life.h"
 #include "track/namer.h"
 #include "track/track.h"
 
@@ -89,5 +90,5 @@ void shim_configure(const char *options)
 void shim_start(const char *options)
 {
 	shim_configure(options);
-	cr_assert_eq(track_init("test", options), 0, "track_init");
+	cr_assert_eq(life_start("test", options), 0, "track_init");
 }

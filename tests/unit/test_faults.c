@@ -10,6 +10,7 @@
 #include "env/guard.h"
 #include "env/real.h"
 #include "support.h"
+#include "track/life.h"
 #include "track/namer.h"
 #include "track/region.h"
 #include "track/registry.h"
@@ -90,7 +91,7 @@ static bool start_up(void)
 	caps_init(namer_probe);
 	config_print();
 	caps_print();
-	return track_init("test", options) == 0;
+	return life_start("test", options) == 0;
 }
 
 /* In a child, so that one crash does not hide the others. */

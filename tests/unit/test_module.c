@@ -4,6 +4,7 @@
  */
 #include "env/guard.h"
 #include "support.h"
+#include "track/bss.h"
 #include "track/module.h"
 #include "track/region.h"
 #include "track/registry.h"
@@ -191,7 +192,7 @@ Test(module, bss_is_recorded_when_loaded_and_gone_when_not)
 	shim_start("naming=registry");
 	handle = load(PLUGIN);
 	bss = bss_of(handle);
-	track_loaded(function_of(handle));
+	bss_notice(function_of(handle));
 	cr_assert(region_at(bss));
 	cr_assert_eq(registry_site_at(region_at(bss)->site)->kind, KIND_BSS);
 	dlclose(handle);
@@ -205,7 +206,7 @@ Test(module, bss_is_left_alone_when_told_so)
 
 	shim_start("naming=registry,bss=0");
 	handle = load(PLUGIN);
-	track_loaded(function_of(handle));
+	bss_notice(function_of(handle));
 	cr_assert_null(region_at(bss_of(handle)));
 }
 

@@ -8,6 +8,7 @@
 #include "env/config.h"
 #include "env/guard.h"
 #include "env/real.h"
+#include "track/life.h"
 #include "track/namer.h"
 #include "track/region.h"
 #include "track/registry.h"
@@ -95,7 +96,7 @@ int main(void)
 	config_init(envp);
 	real_init();
 	caps_init(namer_probe);
-	if (track_init("test", ""))
+	if (life_start("test", ""))
 		return 1;
 	guard_ready = true;
 	for (uintptr_t i = 0; i < THREADS; i++)

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -307,6 +308,8 @@ Test(tool_process, recognises_bss)
 	claim_list_destroy(&claims);
 }
 
+#define GUARD_BYTES ((size_t)4 << 20)
+
 static void *allocate(void *arg)
 {
 	void **block = arg;
@@ -329,8 +332,14 @@ Test(tool_process, recognises_what_malloc_has_mapped)
 #ifdef __SANITIZE_ADDRESS__
 	cr_skip_test("malloc is not glibc's");
 #endif
-	/* So that the kernel does not merge the block with what lies above. */
-	guard = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* a large block freed before would have raised it */
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	/*
+	 * So that the kernel does not merge the block with what lies above;
+	 * no smaller than it, or it would go into a hole elsewhere.
+	 */
+	guard = mmap(NULL, GUARD_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+		     -1, 0);
 	large = malloc(3 << 20);
 	memset(large, 1, 3 << 20);
 	small = malloc(100);
@@ -352,7 +361,7 @@ Test(tool_process, recognises_what_malloc_has_mapped)
 	cr_assert_null(claim_at(&claims, other), "it is not malloc's");
 	cr_assert_null(claim_at(&claims, small), "[heap] is the kernel's word");
 	claim_list_destroy(&claims);
-	munmap(guard, 4096);
+	munmap(guard, GUARD_BYTES);
 	free(large);
 	free(small);
 	free(in_arena);

@@ -111,7 +111,7 @@ static char *report(enum rows_by by,
 		    void (*print)(const struct report *, FILE *))
 {
 	struct report made;
-	char *text = NULL;
+	static char *text; /* gcc 12 takes a local for one that dangles */
 	size_t bytes = 0;
 	FILE *out = open_memstream(&text, &bytes);
 

@@ -7,6 +7,7 @@
 #include "env/caps.h"
 #include "env/guard.h"
 #include "support.h"
+#include "track/life.h"
 #include "track/region.h"
 #include "track/registry.h"
 #include "track/site.h"
@@ -461,8 +462,8 @@ Test(track, without_the_lock_the_call_is_done_and_mended_later, .init = start)
 Test(track, fork_leaves_the_childs_map_exact_with_no_mending, .init = start)
 {
 	do_mmap(at(0), 2 * PAGE, ANON | MAP_FIXED);
-	track_fork_prepare();
-	track_fork_child(true);
+	life_fork_prepare();
+	life_fork_child(true);
 	guard_leave();
 	cr_assert(!(anonshim_registry->flags & REGISTRY_INEXACT),
 		  "the forking thread held the lock: nothing was torn");
@@ -472,8 +473,8 @@ Test(track, fork_leaves_the_childs_map_exact_with_no_mending, .init = start)
 
 Test(track, fork_in_the_parent_opens_the_locks, .init = start)
 {
-	track_fork_prepare();
-	track_fork_parent();
+	life_fork_prepare();
+	life_fork_parent();
 	cr_assert(!guard.busy);
 	do_mmap(at(0), 2 * PAGE, ANON | MAP_FIXED);
 	assert_exact();
