@@ -58,8 +58,9 @@ static inline int anonshim_available(void)
  * NAME	1 to 79 bytes of 0x20 to 0x7e without \ ` $ [ ]; by convention
  *	`owner: kind site`; NULL takes the name back
  *
- * Errors: EINVAL (ADDR or NAME), ENOMEM (part of the range is not mapped, what
- * is mapped is named; or out of memory), ENOSYS (the shim is disabled).
+ * Errors: EINVAL (ADDR or NAME, or a file is mapped there), ENOMEM (part of the
+ * range is not mapped, what is mapped is named; or out of memory), ENOSYS (the
+ * shim is disabled).
  *
  * Context: not in signal handlers.
  *

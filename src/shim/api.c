@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "env/caps.h"
 #include "env/guard.h"
 #include "track/name.h"
 #include "track/registry.h"
@@ -49,10 +50,12 @@ int anonshim_name(void *addr, size_t len, const char *name)
 	}
 	result = track_set_name((unsigned long)addr, len, name);
 	/* a kernel that takes no names: the registry has it */
-	if (result && errno == EINVAL)
+	if (result && errno == EINVAL && !caps.names) {
 		result = mapped(addr, len) ? 0 : -1;
-	if (result)
 		errno = ENOMEM;
+	}
+	if (result && errno != ENOMEM)
+		errno = EINVAL;
 	if (!result)
 		errno = err;
 	return result;

@@ -82,6 +82,23 @@ int sync_from_kernel(uint32_t site)
 	return 0;
 }
 
+static void stop_at_file(const struct procmap_vma *vma, void *arg)
+{
+	struct sync *s = arg;
+
+	if (vma->end > s->done && vma->start < s->end &&
+	    !procmap_anonymous(vma))
+		s->end = vma->start > s->done ? vma->start : s->done;
+}
+
+uintptr_t sync_anonymous_end(uintptr_t start, uintptr_t end)
+{
+	struct sync s = {.done = start, .end = end};
+
+	procmaps_read(stop_at_file, &s);
+	return s.end;
+}
+
 /*
  * Only what the end moved over changes: the program may have mapped or
  * unmapped within the heap.

@@ -27,6 +27,12 @@ int sync_range(uintptr_t start, uintptr_t end, const struct region_tag *fresh);
  */
 int sync_from_kernel(uint32_t site);
 
+/*
+ * Where, from START on and below END, the first VMA lies that is not anonymous
+ * memory; END if there is none or /proc is not to be had.
+ */
+uintptr_t sync_anonymous_end(uintptr_t start, uintptr_t end);
+
 /* The brk heap starts at START; the first call counts. */
 void sync_heap_start(uintptr_t start);
 

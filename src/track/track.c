@@ -88,17 +88,15 @@ static bool retreat(bool locked, int err)
 }
 
 /*
- * A call that replaces what is at START failed, but not for its arguments: it
- * may have unmapped that first, or (mremap since 6.17) have moved a part of
- * what is TAG's there.
+ * A call that replaces what is at START failed: it may have unmapped that
+ * first, or (mremap since 6.17) have moved a part of what is TAG's there.
  */
 static void doubt(bool locked, uintptr_t start, uintptr_t end,
 		  const struct region_tag *tag)
 {
 	int err = errno;
 
-	if (!locked || err == EINVAL || err == EBADF || err == EACCES ||
-	    err == EEXIST)
+	if (!locked || start >= end || (start | end) & (PAGE_BYTES - 1))
 		return;
 	if (!caps.files || sync_range(start, end, tag))
 		registry_flag_set(REGISTRY_INEXACT);
@@ -185,7 +183,8 @@ void *track_mmap(const struct mmap_args *a, const struct unwind_start *caller)
 		if (result == MAP_FAILED && retreat(locked, err))
 			result = call_mmap(a);
 	}
-	if (result == MAP_FAILED && fixed)
+	if (result == MAP_FAILED && fixed && errno != EINVAL &&
+	    errno != EBADF && errno != EACCES)
 		doubt(locked, (uintptr_t)a->addr,
 		      mapping_end((uintptr_t)a->addr, a), &nothing);
 	if (result != MAP_FAILED && locked)
@@ -361,16 +360,6 @@ static uint32_t own_name_string(const char *text)
 	return registry_string(text, strlen(text));
 }
 
-/* How far from START to END regions lie without a gap. */
-static uintptr_t regions_end(uintptr_t start, uintptr_t end)
-{
-	const struct registry_region *r;
-
-	while (start < end && (r = region_at(start)))
-		start = r->end;
-	return start < end ? start : end;
-}
-
 /* Record the program's own name; taken back, ours is due again. */
 static void set_own_name(uintptr_t start, uintptr_t end, uint32_t name)
 {
@@ -412,7 +401,8 @@ int track_set_name(unsigned long addr, unsigned long len, const char *name)
 		set_own_name(addr, page_up(addr + len), id);
 	else if (locked && took && result && err == EBADF)
 		/* it stopped at a file's mapping, what is below is named */
-		set_own_name(addr, regions_end(addr, page_up(addr + len)), id);
+		set_own_name(addr,
+			     sync_anonymous_end(addr, page_up(addr + len)), id);
 	leave(locked);
 	errno = err;
 	return result;

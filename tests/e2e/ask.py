@@ -80,7 +80,8 @@ def anonymous(pid):
         for line in file:
             m = head.match(line)
             if m:
-                counts = (m[2].startswith("/dev/zero") or m[1] == "0"
+                counts = (m[2].startswith(("/dev/zero", "[anon_shmem:"))
+                          or m[1] == "0"
                           and not kernels.match(m[2]))
             elif counts and line.startswith("Rss:"):
                 total += int(line.split()[1])

@@ -223,36 +223,6 @@ test_cxx_exceptions() {
 	contains out ready
 }
 
-# At vm.max_map_count the program gets what it would get without the shim.
-test_map_count_reached() { # 240 s
-	heavy
-	(($(cat /proc/sys/vm/max_map_count) < 100000)) ||
-		skip "vm.max_map_count is high"
-	without "$victims/many_vmas" >plain
-	for options in '' max-vmas=90 naming=registry assume=names=1; do
-		with "$options" "$victims/many_vmas" >shimmed 2>err
-		cat err
-		same shimmed plain "at the limit"
-	done
-}
-
-test_map_count_reached_with_names() { # 600 s
-	needs_names
-	local before
-
-	before=$(cat /proc/sys/vm/max_map_count)
-	[[ $E2E_LAB ]] || skip "changes a sysctl"
-	echo 30000 >/proc/sys/vm/max_map_count
-	without "$victims/many_vmas" >plain
-	for options in '' max-vmas=90; do
-		with "$options" "$victims/many_vmas" >shimmed 2>err || :
-		cat err
-		cmp shimmed plain || break
-	done
-	echo "$before" >/proc/sys/vm/max_map_count
-	same shimmed plain "at the limit"
-}
-
 two_preloads() {
 	LD_PRELOAD="$1" VICTIM_SHIM=1 "$victims/two_preloads" >out 2>&1 &
 	pid=$!
