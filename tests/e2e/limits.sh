@@ -2,8 +2,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # see lib.sh
 # The limit of VMAs that names come near to.
 
-# What calls at vm.max_map_count came to, in $1 under the shim and in $2 without:
-# the same, or better, for names taken back let VMAs merge.
+# What calls at vm.max_map_count came to, $1 under the shim and $2 without: the
+# same, or better, for names taken back let VMAs merge.
 no_worse() {
 	paste -d '|' "$1" "$2" | awk -F '|' '
 		$1 != $2 && $1 !~ / works$/ { print "worse: " $0; bad = 1 }
