@@ -269,10 +269,16 @@ void region_clear(uintptr_t start, uintptr_t end)
 {
 	struct place p = locate(start);
 
-	if (start >= end || !overlap(p, start, end))
+	uint32_t slot = start < end ? overlap(p, start, end) : 0;
+
+	if (!slot)
 		return;
 	write_begin();
-	clear(p, start, end);
+	/* as a rule one region, and the call is made often */
+	if (at(slot)->end >= end)
+		cut(slot, start, end);
+	else
+		clear(p, start, end);
 	write_end();
 }
 

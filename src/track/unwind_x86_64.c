@@ -105,7 +105,8 @@ static bool on_own_stack(uintptr_t addr)
  * of another (a signal's, a coroutine's) nothing is known, so the kernel reads
  * it, where it may be asked.
  */
-static bool read_stack(uintptr_t addr, uintptr_t *to)
+static inline __attribute__((always_inline)) bool read_stack(uintptr_t addr,
+							     uintptr_t *to)
 {
 	if (__builtin_expect(on_own_stack(addr) && !(addr & 7), 1)) {
 		*to = *(const uintptr_t *)addr;
