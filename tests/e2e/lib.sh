@@ -153,7 +153,11 @@ shown() {
 	shows "$expression"
 }
 
-same() { cmp "$1" "$2" >&2 || { diff -a "$1" "$2"; fail "${3:-$1} differs"; }; }
+same() {
+	cmp "$1" "$2" >&2 && return
+	diff -a "$1" "$2" || :
+	fail "${3:-$1} differs"
+}
 
 # contains FILE TEXT; lacks FILE TEXT
 contains() {

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 
 #define PRIVATE (MAP_PRIVATE | MAP_ANONYMOUS)
+#define NOREPLACE 0x100000 /* MAP_FIXED_NOREPLACE */
 #define NOBODY ((void *)(PAGE * 7 + 1))
 
 static void tell(const char *what, long result)
@@ -35,6 +36,7 @@ static void *idle(void *arg)
 static void try_mmap(void)
 {
 	int fd = open("/dev/null", O_RDONLY);
+	char *taken = anon(1);
 
 	TELL(mmap(NULL, PAGE, PROT_READ, PRIVATE, -1, 0));
 	TELL(mmap(NULL, 0, PROT_READ, PRIVATE, -1, 0));
@@ -48,7 +50,8 @@ static void try_mmap(void)
 	TELL(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0));
 	TELL(mmap64(NULL, 0, PROT_READ, PRIVATE, -1, 0));
 	TELL(mmap64(NULL, PAGE, PROT_READ, PRIVATE, -1, 0));
-	TELL(mmap(&fd, PAGE, PROT_READ, PRIVATE | 0x100000, -1, 0));
+	TELL(mmap(taken, PAGE, PROT_READ, PRIVATE | NOREPLACE, -1, 0));
+	TELL(mmap(taken + 1, PAGE, PROT_READ, PRIVATE | NOREPLACE, -1, 0));
 	TELL(mmap(NULL, PAGE, PROT_READ, PRIVATE | MAP_HUGETLB, -1, 0));
 	TELL(syscall(SYS_mmap, NULL, PAGE, PROT_READ, PRIVATE, -1, 0L));
 	TELL(syscall(SYS_mmap, NULL, 0L, PROT_READ, PRIVATE, -1, 0L));
