@@ -6,7 +6,8 @@
  * the arena, the heap before this one, how much is in use, how much is
  * writable.  The arena follows the heap_info of its first heap and points at
  * the top chunk, which ends where the used part of the newest heap ends: a
- * circle that nothing else closes.
+ * circle that nothing else closes.  Malloc itself opens it for a moment while
+ * it cuts a block off; then the rest of the heap, reserved, has to show.
  *
  * A block that malloc maps by itself has two words before it: 0 and its size,
  * whole pages, with bit 1 set.
@@ -74,7 +75,23 @@ static bool read_heap_info(const struct recognise *r, uint64_t base,
 	       info->writable <= HEAP_BYTES;
 }
 
-/* Whether `top` closes the circle: it ends the used part of its own heap. */
+/* The rest of the 64 MiB is reserved without access. */
+static uint64_t heap_end(const struct recognise *r, uint64_t base,
+			 uint64_t writable)
+{
+	const struct vma *vma = vma_list_find(r->vmas, base + writable);
+
+	if (vma != NULL && vma->class == VMA_ANON &&
+	    vma->start == base + writable && vma->end >= base + HEAP_BYTES &&
+	    memcmp(vma->perms, "---p", 4) == 0)
+		return base + HEAP_BYTES;
+	return base + writable;
+}
+
+/*
+ * Whether `top` closes the circle: it ends the used part of its own heap, or
+ * at least lies in it, and the heap is mapped as heaps are.
+ */
 static bool top_fits(const struct recognise *r, uint64_t arena, uint64_t top)
 {
 	uint64_t base = top & ~(HEAP_BYTES - 1), size;
@@ -85,7 +102,10 @@ static bool top_fits(const struct recognise *r, uint64_t arena, uint64_t top)
 		return false;
 	if (recognise_read(r, top + 8, &size, sizeof(size)) != 0)
 		return false;
-	return top + (size & ~CHUNK_FLAGS) == base + info.used;
+	if (top + (size & ~CHUNK_FLAGS) == base + info.used)
+		return true;
+	return top < base + info.used &&
+	       heap_end(r, base, info.writable) == base + HEAP_BYTES;
 }
 
 /* Whether an arena is where a heap says it is: its first heap says so too. */
@@ -103,19 +123,6 @@ static bool arena_fits(const struct recognise *r, uint64_t arena)
 		    top_fits(r, arena, top))
 			return true;
 	return false;
-}
-
-/* The rest of the 64 MiB is reserved without access. */
-static uint64_t heap_end(const struct recognise *r, uint64_t base,
-			 uint64_t writable)
-{
-	const struct vma *vma = vma_list_find(r->vmas, base + writable);
-
-	if (vma != NULL && vma->class == VMA_ANON &&
-	    vma->start == base + writable && vma->end >= base + HEAP_BYTES &&
-	    memcmp(vma->perms, "---p", 4) == 0)
-		return base + HEAP_BYTES;
-	return base + writable;
 }
 
 static bool try_heap(const struct search *s, const struct gap *gap,

@@ -20,6 +20,7 @@ e2e_victims = \
 	tests/victims/forks \
 	tests/victims/has_names \
 	tests/victims/in_handler \
+	tests/victims/in_malloc \
 	tests/victims/lib_host \
 	tests/victims/limited \
 	tests/victims/loads_deep \

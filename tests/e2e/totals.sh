@@ -70,6 +70,13 @@ test_a_process_without_the_shim() {
 	holds "r['unattributed_kib'] >= 148"
 }
 
+# malloc was interrupted where its own records do not agree.
+test_in_the_midst_of_malloc() {
+	start with '' "$victims/in_malloc"
+	shows "rss(owner='libc.so.6', site='malloc arena') >= 1024"
+	holds "r['unattributed_kib'] == 0"
+}
+
 test_a_process_with_another_shell_of_anon_names() {
 	needs_names
 	start without "$victims/own_name" ''
