@@ -16,6 +16,9 @@
 #define MODULES_FIRST 64
 #define SITES_FIRST 256
 #define FRAMES_FIRST 1024
+#define ARENAS_FIRST 64
+#define CACHES_FIRST 16
+#define ACCOUNTS_FIRST 256
 
 struct registry_head *anonshim_registry __attribute__((visibility("default")));
 struct lock registry_lock = LOCK_INIT(LOCK_SITE);
@@ -76,6 +79,12 @@ static void tables_init(struct registry_head *head)
 	table_init(&t[REGISTRY_FRAMES], sizeof(uint64_t), FRAMES_FIRST);
 	table_init(&t[REGISTRY_REGIONS], sizeof(struct registry_region),
 		   1 << REGIONS_FIRST_SHIFT);
+	table_init(&t[REGISTRY_ARENAS], sizeof(struct registry_arena),
+		   ARENAS_FIRST);
+	table_init(&t[REGISTRY_CACHES], sizeof(struct registry_cache),
+		   CACHES_FIRST);
+	table_init(&t[REGISTRY_ACCOUNTS], sizeof(struct registry_account),
+		   ACCOUNTS_FIRST);
 }
 
 int registry_init(const char *version, const char *options)

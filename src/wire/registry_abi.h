@@ -34,7 +34,7 @@
 
 #define REGISTRY_MAGIC "anonshim\rregis\n" /* 15 characters and the NUL */
 #define REGISTRY_MAGIC_BYTES 16
-#define REGISTRY_VERSION 1
+#define REGISTRY_VERSION 2
 #define REGISTRY_SYMBOL "anonshim_registry"
 
 #define REGISTRY_CHUNKS 20
@@ -45,6 +45,9 @@ enum registry_table_id {
 	REGISTRY_SITES,
 	REGISTRY_FRAMES,
 	REGISTRY_REGIONS,
+	REGISTRY_ARENAS,
+	REGISTRY_CACHES,
+	REGISTRY_ACCOUNTS,
 	REGISTRY_TABLES,
 };
 
@@ -134,6 +137,49 @@ struct registry_region {
 	uint32_t flags;
 };
 
+/*
+ * The heap.  Arenas, caches and accounts change all the time and have no
+ * generation: their numbers are of one moment each.  The live bytes of an
+ * arena, blocks that the program holds as their size classes, are
+ *
+ *	arena.direct + the sum over its caches of
+ *		net - the sum over c of magazine[c].n * head.class_bytes[c]
+ */
+
+/* arena.flags */
+#define ARENA_SHARED 0x1 /* small owners', told apart by the accounts */
+
+/* An arena: the memory of one owner or site, in regions of this site. */
+struct registry_arena {
+	uint32_t site;
+	uint32_t flags;
+	int64_t direct; /* live bytes that went through no cache */
+};
+
+#define HEAP_CLASSES 42 /* size classes that magazines hold, 0 is none */
+
+/* Free blocks of one size class. */
+struct registry_magazine {
+	uint64_t items; /* address of their addresses */
+	uint32_t n;
+	uint32_t cap;
+};
+
+/* What one thread keeps of one arena. */
+struct registry_cache {
+	int64_t net; /* bytes taken from the arena less bytes given back */
+	uint32_t arena;
+	uint32_t reserved;
+	struct registry_magazine magazine[HEAP_CLASSES];
+};
+
+/* Live bytes of one site in the shared arena. */
+struct registry_account {
+	int64_t live;
+	uint32_t site;
+	uint32_t reserved;
+};
+
 /* X(field, what it counts) */
 #define REGISTRY_COUNTERS(X)                                             \
 	X(regions, "regions now")                                        \
@@ -171,6 +217,7 @@ struct registry_head {
 	uint64_t brk_start;
 	uint64_t shim_version; /* string index */
 	uint64_t options;      /* string index: ANONSHIM_OPTIONS as found */
+	uint32_t class_bytes[HEAP_CLASSES]; /* of a block; 0: no such class */
 	struct registry_counters counters;
 	struct registry_table table[REGISTRY_TABLES];
 };
