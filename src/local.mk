@@ -16,6 +16,14 @@ shim_core_sources = \
 	src/env/config.c src/env/config.h \
 	src/env/guard.c src/env/guard.h \
 	src/env/real.c src/env/real.h \
+	src/heap/arena.c src/heap/arena.h \
+	src/heap/cache.c src/heap/cache.h \
+	src/heap/class.c src/heap/class.h \
+	src/heap/early.c src/heap/early.h \
+	src/heap/heap.c src/heap/heap.h \
+	src/heap/jemalloc.c src/heap/jemalloc.h \
+	src/heap/owner.c src/heap/owner.h \
+	src/heap/window.c src/heap/window.h \
 	src/track/bss.c src/track/bss.h \
 	src/track/cfi.c src/track/cfi.h \
 	src/track/life.c src/track/life.h \
@@ -35,18 +43,33 @@ shim_core_sources = \
 	src/track/unwind_x86_64.c src/track/unwind.h \
 	src/wire/options.def src/wire/registry_abi.h
 
+# jemalloc's archive as one object, its C++ left out, its names made private;
+# libtool hands it to the linker as it is.
+src/heap/jemalloc.o: $(srcdir)/src/heap/jemalloc.syms
+	$(AM_V_GEN)rm -rf src/heap/jemalloc.d && $(MKDIR_P) src/heap/jemalloc.d
+	$(AM_V_at)cd src/heap/jemalloc.d && $(AR) x '$(JEMALLOC_ARCHIVE)' && \
+		rm -f jemalloc_cpp.*
+	$(AM_V_at)$(LD) -r -o $@.tmp src/heap/jemalloc.d/*.o
+	$(AM_V_at)$(OBJCOPY) -g --redefine-syms='$<' $@.tmp $@
+	$(AM_V_at)rm -rf $@.tmp src/heap/jemalloc.d
+EXTRA_DIST += src/heap/jemalloc.syms
+CLEANFILES += src/heap/jemalloc.o
+
 lib_LTLIBRARIES += libanonshim.la
 libanonshim_la_SOURCES = $(shim_core_sources) \
 	src/interpose/interpose.c src/interpose/interpose.h \
+	src/interpose/malloc.c \
 	src/interpose/syscall.S \
 	src/shim/api.c \
 	src/shim/fork.c src/shim/fork.h \
 	src/shim/start.c
-libanonshim_la_CFLAGS = $(AM_CFLAGS) -O2 -fvisibility=hidden
+libanonshim_la_CFLAGS = $(AM_CFLAGS) -O2 -fvisibility=hidden -fno-builtin
+libanonshim_la_DEPENDENCIES = src/heap/jemalloc.o
 # initfirst: our constructor runs first, our prepare handler of fork last
 libanonshim_la_LDFLAGS = -module -avoid-version -shared \
 	-Wl,--version-script=$(top_srcdir)/src/shim/exports.map \
-	-Wl,-z,initfirst -Wl,-z,now -Wl,-z,relro -Wl,-z,defs
+	-Wl,-z,initfirst -Wl,-z,now -Wl,-z,relro -Wl,-z,defs \
+	-Wl,src/heap/jemalloc.o
 EXTRA_libanonshim_la_DEPENDENCIES = src/shim/exports.map
 EXTRA_DIST += src/shim/exports.map
 

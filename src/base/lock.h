@@ -23,7 +23,9 @@
 
 /* In the order in which they are taken. */
 enum lock_rank {
-	LOCK_SITE = 1, /* interning of sites, modules, strings */
+	LOCK_HEAP = 1, /* the heap's arenas, owners and caches */
+	LOCK_SITE,     /* interning of sites, modules, strings */
+	LOCK_WINDOW,   /* the heap's address space */
 	LOCK_MAP,      /* the region map, held across the kernel's call */
 	LOCK_LOG,
 };

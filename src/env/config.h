@@ -22,6 +22,13 @@ enum config_naming {
 	NAMING_OFF,
 };
 
+enum config_heap {
+	HEAP_AUTO,
+	HEAP_OWNER,
+	HEAP_SITE,
+	HEAP_OFF,
+};
+
 struct config_value {
 	uint64_t number; /* BOOL, CHOICE (its index), NUMBER, PERCENT, SIZE */
 	char text[CONFIG_TEXT_BYTES]; /* TEXT, LIST */

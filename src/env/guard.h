@@ -56,4 +56,22 @@ void guard_fork_seen(void);
 void guard_enter(void);
 void guard_leave(void);
 
+/*
+ * The same where this thread may be busy already, or recording may have ended
+ * and no signal may be blocked any more; pass the result on.
+ */
+static inline bool guard_enter_once(void)
+{
+	if (!guard_open())
+		return false;
+	guard_enter();
+	return true;
+}
+
+static inline void guard_leave_once(bool entered)
+{
+	if (entered)
+		guard_leave();
+}
+
 #endif

@@ -114,8 +114,21 @@ void real_init(void)
 	LOOK_UP(sbrk);
 	LOOK_UP(dl_iterate_phdr);
 	LOOK_UP(pthread_create);
+	LOOK_UP(malloc);
+	LOOK_UP(calloc);
+	LOOK_UP(realloc);
+	LOOK_UP(memalign);
+	LOOK_UP(free);
+	LOOK_UP(malloc_usable_size);
 #undef LOOK_UP
 	found = dlsym(RTLD_NEXT, "_dl_find_object");
 	if (found)
 		real.dl_find_object = (__typeof__(real.dl_find_object))found;
+}
+
+void *real_symbol(const char *name)
+{
+	void *found = dlsym(RTLD_NEXT, name);
+
+	return found ? found : dlsym(RTLD_DEFAULT, name);
 }

@@ -30,6 +30,13 @@ struct real {
 	/* NULL before real_init() */
 	int (*pthread_create)(pthread_t *, const pthread_attr_t *,
 			      void *(*)(void *), void *);
+	/* likewise */
+	void *(*malloc)(size_t);
+	void *(*calloc)(size_t, size_t);
+	void *(*realloc)(void *, size_t);
+	void *(*memalign)(size_t, size_t);
+	void (*free)(void *);
+	size_t (*malloc_usable_size)(void *);
 };
 
 extern struct real real;
@@ -39,5 +46,8 @@ _Static_assert(offsetof(struct real, syscall) == 24, "see syscall.S");
 
 /* Look the symbols up; once, at start-up, in a place where dlsym may run. */
 void real_init(void);
+
+/* The next definition of NAME, else the first there is, or NULL. */
+void *real_symbol(const char *name);
 
 #endif

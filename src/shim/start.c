@@ -12,6 +12,7 @@
 #include "env/config.h"
 #include "env/guard.h"
 #include "env/real.h"
+#include "heap/heap.h"
 #include "shim/fork.h"
 #include "track/life.h"
 #include "track/namer.h"
@@ -25,8 +26,10 @@ static void start(char **envp)
 	if (CONFIG_NUMBER(help))
 		config_help();
 	real_init();
-	if (!CONFIG_NUMBER(enable) || CONFIG_NUMBER(naming) == NAMING_OFF)
+	if (!CONFIG_NUMBER(enable) || CONFIG_NUMBER(naming) == NAMING_OFF) {
+		heap_leave();
 		return;
+	}
 	caps_init(namer_probe);
 	if (CONFIG_NUMBER(verbose)) {
 		config_print();
@@ -35,10 +38,13 @@ static void start(char **envp)
 	result = life_start(PACKAGE_VERSION, options);
 	if (result) {
 		log_text("start-up: out of memory; going on without names");
+		heap_leave();
 		return;
 	}
-	fork_init();
 	guard_ready = true;
+	if (heap_start())
+		log_text("start-up: no memory for the heap; it is libc's");
+	fork_init();
 }
 
 __attribute__((constructor(101))) static void construct(int argc, char **argv,

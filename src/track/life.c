@@ -146,7 +146,6 @@ int life_start(const char *version, const char *options)
 
 void life_fork_prepare(void)
 {
-	guard_enter();
 	guard.fork_registry = lock_take(&registry_lock);
 	guard.fork_map = region_lock_take();
 }
@@ -157,7 +156,6 @@ void life_fork_parent(void)
 		region_lock_drop();
 	if (guard.fork_registry)
 		lock_drop(&registry_lock);
-	guard_leave();
 }
 
 /* Only this thread came along; libc unmaps the others' stacks unseen. */

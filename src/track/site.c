@@ -311,6 +311,25 @@ uint32_t site_of_owner(enum registry_kind kind, const char *owner,
 	return id ? id : site_unknown;
 }
 
+bool site_of_function(enum registry_kind kind, uintptr_t pc,
+		      struct site_function *out)
+{
+	struct function fn;
+	const char *owner;
+	const char *symbol;
+
+	modules_sweep();
+	fn = function_get(pc, frame_pack(pc));
+	if (!fn.owner)
+		return false;
+	owner = registry_text(fn.owner);
+	symbol = registry_text(fn.symbol);
+	out->wrapper = skip_frame(owner, symbol);
+	out->owner = fn.owner;
+	out->site = site_of_owner(kind, owner, symbol);
+	return out->site != site_unknown;
+}
+
 int sites_init(void)
 {
 	static const char own[] = "anonshim: registry";

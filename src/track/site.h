@@ -14,6 +14,7 @@
 
 #include "wire/registry_abi.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The shim's own memory, and what nobody can be named for. */
@@ -35,5 +36,19 @@ uint32_t site_of_stack(enum registry_kind kind, const uintptr_t *frames,
  */
 uint32_t site_of_owner(enum registry_kind kind, const char *owner,
 		       const char *symbol);
+
+/* A function that asks for memory. */
+struct site_function {
+	bool wrapper;	/* it speaks for its caller */
+	uint32_t owner; /* string */
+	uint32_t site;	/* of the function alone */
+};
+
+/*
+ * The function that PC returns into, for memory of KIND.  Call busy, with
+ * registry_lock held.  False: there is no memory for it.
+ */
+bool site_of_function(enum registry_kind kind, uintptr_t pc,
+		      struct site_function *out);
 
 #endif

@@ -11,6 +11,7 @@
 #ifndef ANONSHIM_TRACK_UNWIND_H
 #define ANONSHIM_TRACK_UNWIND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define UNWIND_DEPTH_MAX 32
@@ -38,5 +39,8 @@ struct unwind_start {
  */
 unsigned unwind_capture(const struct unwind_start *start, uintptr_t *frames,
 			unsigned depth);
+
+/* From FRAME to its caller's.  False: none is known; FRAME then is void. */
+bool unwind_step(struct unwind_start *frame);
 
 #endif

@@ -42,13 +42,6 @@ static uint64_t key_of(uintptr_t pc)
 	return pc | (now + 1) << ADDRESS_BITS;
 }
 
-/* Registers of the frame that a step leads to. */
-struct frame {
-	uintptr_t pc;
-	uintptr_t sp;
-	uintptr_t fp;
-};
-
 /* The segment that O's call frame information lies in; empty: none. */
 static struct cfi_image image_of(const struct dl_find_object *o)
 {
@@ -116,7 +109,7 @@ static inline __attribute__((always_inline)) bool read_stack(uintptr_t addr,
 	       sys_peek((const void *)addr, to, sizeof(*to)) == sizeof(*to);
 }
 
-static bool step_signal(struct frame *f)
+static bool step_signal(struct unwind_start *f)
 {
 	const greg_t *regs = ((ucontext_t *)f->sp)->uc_mcontext.gregs;
 
@@ -128,7 +121,7 @@ static bool step_signal(struct frame *f)
 	return true;
 }
 
-static bool step(struct frame *f)
+bool unwind_step(struct unwind_start *f)
 {
 	struct cfi_rule rule = rule_get(f->pc - 1);
 	uintptr_t cfa;
@@ -171,11 +164,11 @@ static bool step(struct frame *f)
 unsigned unwind_capture(const struct unwind_start *start, uintptr_t *frames,
 			unsigned depth)
 {
-	struct frame f = {.pc = start->pc, .sp = start->sp, .fp = start->fp};
+	struct unwind_start f = *start;
 	unsigned n = 1;
 
 	frames[0] = f.pc;
-	while (n < depth && step(&f))
+	while (n < depth && unwind_step(&f))
 		frames[n++] = f.pc;
 	return n;
 }

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Arenas: one of jemalloc's, in windows of its own, for one owner or site; and
+ * the shared arena, number 1, for those who are too small for one.
+ *
+ * Contract: an arena once made stays.  Blocks are taken and given back in
+ * batches through an explicit thread cache of jemalloc's that belongs to the
+ * arena, not to a thread, under a lock that is tried and never waited for;
+ * where it is taken they go one by one.  Signals stay open.
+ */
+#ifndef ANONSHIM_HEAP_ARENA_H
+#define ANONSHIM_HEAP_ARENA_H
+
+#include "heap/jemalloc.h"
+#include "heap/window.h"
+#include "wire/registry_abi.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ARENAS_MAX 64 /* each makes a fork some 20 us slower */
+#define ARENA_SHARED_ID 1
+
+struct arena {
+	struct extent_hooks hooks; /* jemalloc hands it back */
+	struct window window;
+	struct registry_arena *record;
+	unsigned je;	  /* jemalloc's number */
+	unsigned tcache;  /* of its explicit cache */
+	uint32_t site;	  /* in whose name */
+	uint8_t id;	  /* 1 and up; index of the record too */
+	uint32_t filling; /* the lock of the explicit cache */
+};
+
+extern struct arena *arenas[ARENAS_MAX];
+extern struct arena *arena_shared;
+
+/* Bytes that the program and the caches hold of all arenas. */
+extern int64_t arena_total;
+
+/*
+ * An arena for SITE; SHARED: the one.  Call with heap_lock held.  NULL: there
+ * are enough, or no memory.
+ */
+struct arena *arena_make(uint32_t site, bool shared);
+
+/*
+ * Take up to N blocks of CLASS, put their addresses in ITEMS and mark their
+ * pages.  Returns how many.
+ */
+unsigned arena_take(struct arena *a, unsigned class, void **items, unsigned n);
+
+/* Give N blocks of CLASS back. */
+void arena_give(struct arena *a, unsigned class, void **items, unsigned n);
+
+/* A block of SIZE bytes, more than magazines hold or aligned to ALIGNMENT. */
+void *arena_take_large(struct arena *a, size_t size, size_t alignment,
+		       bool zero);
+
+/* Give a block of class 0 back; returns its size. */
+size_t arena_give_large(struct arena *a, void *p);
+
+/*
+ * Make the block of class 0 at P, if it can be done in place, at least SIZE
+ * bytes, else leave it.  Returns its size then.
+ */
+size_t arena_resize_large(struct arena *a, void *p, size_t size);
+
+/* Give free pages of A back to the kernel as time tells, or ALL. */
+void arena_decay(struct arena *a, bool all);
+
+/* Around fork: hold all explicit caches still. */
+void arenas_hold(void);
+void arenas_release(void);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What each thread keeps: magazines, short stacks of free blocks, for each
+ * arena and size class, and where its callers' blocks come from.
+ *
+ * Contract: only the thread itself touches its heap, with signals open; in a
+ * child of fork the heaps of the threads that are gone are found and used
+ * again.  The inline functions are all of malloc and free that is fast.
+ */
+#ifndef ANONSHIM_HEAP_CACHE_H
+#define ANONSHIM_HEAP_CACHE_H
+
+#include "heap/arena.h"
+#include "heap/class.h"
+#include "heap/owner.h"
+#include "wire/registry_abi.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SLOTS 512
+#define ITEMS_LISTS 8
+
+/* Where the blocks for a return address come from. */
+struct slot {
+	uintptr_t pc;
+	/* of its arena; an empty one where more must be looked at */
+	struct registry_cache *cache;
+	const struct caller *caller;
+};
+
+struct thread_heap {
+	struct slot slot[SLOTS];
+	/* by the window that a block lies in; NULL: look closer */
+	struct registry_cache *by_window[WINDOWS];
+	struct registry_cache *by_arena[ARENAS_MAX];
+	uint64_t generation; /* of the modules: the slots are of it */
+	unsigned ticks;
+	bool used;
+	struct thread_heap *next;      /* of all */
+	struct thread_heap *next_free; /* of those without a thread */
+	char *slab;		       /* of arrays of items */
+	size_t slab_left;
+	void *free_items[ITEMS_LISTS];
+};
+
+/* Never NULL: a heap that has nothing stands for none. */
+extern __thread struct thread_heap *thread_heap
+	__attribute__((tls_model("initial-exec")));
+
+static inline struct slot *slot_of(struct thread_heap *t, uintptr_t pc)
+{
+	return &t->slot[(pc ^ pc >> 9) & (SLOTS - 1)];
+}
+
+/* A free block of SIZE for who PC returns into, or NULL. */
+static inline void *cache_pop(size_t size, uintptr_t pc)
+{
+	struct slot *s = slot_of(thread_heap, pc);
+	struct registry_magazine *m;
+
+	if (__builtin_expect(size > CLASS_MAX_BYTES || s->pc != pc, 0))
+		return NULL;
+	m = &s->cache->magazine[class_of(size)];
+	if (__builtin_expect(!m->n, 0))
+		return NULL;
+	return ((void **)m->items)[--m->n];
+}
+
+/* Whether P was put back where there was room. */
+static inline bool cache_push(void *p)
+{
+	size_t window = window_of(p);
+	struct registry_cache *c;
+	struct registry_magazine *m;
+
+	if (__builtin_expect(window >= WINDOWS, 0))
+		return false;
+	c = thread_heap->by_window[window];
+	if (__builtin_expect(!c, 0))
+		return false;
+	m = &c->magazine[*window_class(p)];
+	if (__builtin_expect(m->n >= m->cap, 0))
+		return false;
+	((void **)m->items)[m->n] = p;
+	m->n++;
+	return true;
+}
+
+/* This thread's heap, made if need be; NULL: it ends, or there is no memory. */
+struct thread_heap *thread_heap_get(void);
+
+/* What T keeps of A, made if need be; NULL: no memory. */
+struct registry_cache *cache_of(struct thread_heap *t, struct arena *a);
+
+/* A block of CLASS out of A, for PLACE. */
+void *cache_take(struct thread_heap *t, struct arena *a, unsigned class,
+		 struct place *place);
+
+/* A block of CLASS goes back to A.  T may be NULL. */
+void cache_give(struct thread_heap *t, struct arena *a, unsigned class,
+		void *p);
+
+/* Returns 0 or -errno. */
+int caches_init(void);
+
+/* Give back all that this thread keeps, and of the rest what is free. */
+void caches_trim(void);
+
+/* In a child of fork: the other threads' heaps are free. */
+void caches_fork_child(void);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Memory before the heap is there; see early.h.  A block is preceded by its
+ * size.
+ */
+#include "heap/early.h"
+
+#include "base/mem.h"
+
+#include <stdint.h>
+
+#define FIRST_BYTES 16384
+#define CHUNK_BYTES ((size_t)1 << 20)
+#define CHUNKS 64
+#define HEADER 16
+
+struct chunk {
+	char *start;
+	char *end;
+	char *top;
+};
+
+static _Alignas(HEADER) char first[FIRST_BYTES];
+static struct chunk chunks[CHUNKS] = {
+	{first, first + sizeof(first), first},
+};
+static unsigned last;
+
+static char *cut(struct chunk *c, size_t size, size_t alignment)
+{
+	uintptr_t at = ((uintptr_t)c->top + HEADER + alignment - 1) &
+		       ~(uintptr_t)(alignment - 1);
+
+	if (at > (uintptr_t)c->end || size > (uintptr_t)c->end - at)
+		return NULL;
+	((size_t *)at)[-1] = size;
+	c->top = (char *)((at + size + HEADER - 1) & ~(uintptr_t)(HEADER - 1));
+	return (char *)at;
+}
+
+void *early_alloc(size_t size, size_t alignment)
+{
+	size_t bytes = CHUNK_BYTES;
+	char *p;
+
+	if (alignment < HEADER)
+		alignment = HEADER;
+	p = cut(&chunks[last], size, alignment);
+	if (p || last + 1 >= CHUNKS || size > PTRDIFF_MAX - alignment)
+		return p;
+	if (size + alignment + 2 * HEADER > bytes)
+		bytes = page_up(size + alignment + 2 * HEADER);
+	p = mem_map(bytes);
+	if (!p)
+		return NULL;
+	chunks[last + 1] = (struct chunk){p, p + bytes, p};
+	last++;
+	return cut(&chunks[last], size, alignment);
+}
+
+bool early_owns(const void *p)
+{
+	for (unsigned i = 0; i <= last; i++)
+		if ((const char *)p >= chunks[i].start &&
+		    (const char *)p < chunks[i].end)
+			return true;
+	return false;
+}
+
+size_t early_size(const void *p)
+{
+	return ((const size_t *)p)[-1];
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * malloc and its family; see heap.h.
+ */
+#include "heap/heap.h"
+
+#include "base/mem.h"
+#include "base/table.h"
+#include "env/config.h"
+#include "env/guard.h"
+#include "env/real.h"
+#include "heap/arena.h"
+#include "heap/cache.h"
+#include "heap/class.h"
+#include "heap/early.h"
+#include "heap/owner.h"
+#include "heap/window.h"
+#include "track/registry.h"
+#include "track/site.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LOOK_THROUGH_MAX 16
+
+enum heap_state heap_state;
+
+/* A slot that has nothing sends its callers here. */
+static struct registry_cache no_cache;
+
+static void slot_fill(struct slot *s, uintptr_t pc, const struct caller *c)
+{
+	s->pc = 0;
+	s->caller = c;
+	s->cache = &no_cache;
+	s->pc = pc;
+}
+
+/* Who stands behind PC.  T may be NULL. */
+static const struct caller *caller_of(struct thread_heap *t, uintptr_t pc)
+{
+	const struct caller *c;
+	struct slot *s;
+
+	if (!t)
+		return caller_find(pc);
+	s = slot_of(t, pc);
+	if (s->pc == pc)
+		return s->caller;
+	c = caller_find(pc);
+	if (c->pc == pc)
+		slot_fill(s, pc, c);
+	return c;
+}
+
+/* The first who is no wrapper; where all are, the first. */
+static struct place *asked_by(struct thread_heap *t,
+			      const struct unwind_start *start)
+{
+	struct unwind_start frame = *start;
+	const struct caller *first = caller_of(t, frame.pc);
+	const struct caller *c = first;
+
+	for (int i = 0; c->wrapper && i < LOOK_THROUGH_MAX; i++) {
+		if (!unwind_step(&frame))
+			return first->place;
+		c = caller_of(t, frame.pc);
+	}
+	return c->wrapper ? first->place : c->place;
+}
+
+/* From now on PC's blocks of A are found at once. */
+static void remember(struct thread_heap *t, uintptr_t pc, struct arena *a)
+{
+	struct slot *s = slot_of(t, pc);
+
+	if (s->pc == pc && !s->caller->wrapper && a != arena_shared &&
+	    t->by_arena[a->id])
+		s->cache = t->by_arena[a->id];
+}
+
+static void charge(void *p, struct place *place, size_t bytes)
+{
+	*window_tag(p) = place->account;
+	place_holds(place, (int64_t)bytes);
+}
+
+/* The class of the blocks of SIZE bytes at multiples of ALIGNMENT; 0: none. */
+static unsigned class_aligned(size_t size, size_t alignment)
+{
+	size_t bytes;
+
+	if (alignment > PAGE_BYTES || size > CLASS_MAX_BYTES)
+		return 0;
+	if (alignment <= HEAP_ALIGN)
+		return class_of(size);
+	bytes = ahj_nallocx(size ? size : 1, JE_ALIGN(alignment));
+	if (bytes < alignment || bytes > CLASS_MAX_BYTES / 4)
+		return 0;
+	return class_of(bytes);
+}
+
+static void *alloc(size_t size, size_t alignment, bool zero,
+		   const struct unwind_start *caller)
+{
+	struct thread_heap *t = thread_heap_get();
+	struct place *place = asked_by(t, caller);
+	struct arena *a = place_arena(place);
+	unsigned class = class_aligned(size, alignment);
+	void *p;
+
+	if (!class) {
+		p = arena_take_large(a, size ? size : 1, alignment, zero);
+		if (p && a == arena_shared)
+			charge(p, place, ahj_sallocx(p, 0));
+		return p;
+	}
+	p = cache_take(t, a, class, place);
+	if (p && a == arena_shared)
+		charge(p, place, class_bytes[class]);
+	if (t)
+		remember(t, caller->pc, a);
+	return p && zero ? memset(p, 0, size) : p;
+}
+
+static void *libc_alloc(size_t size, size_t alignment, bool zero)
+{
+	void *p = NULL;
+
+	if (heap_state == HEAP_EARLY || !real.malloc || !real.calloc ||
+	    !real.memalign) {
+		p = early_alloc(size, alignment);
+		if (!p)
+			errno = ENOMEM;
+		return p;
+	}
+	if (alignment > HEAP_ALIGN) {
+		p = real.memalign(alignment, size);
+		return p && zero ? memset(p, 0, size) : p;
+	}
+	return zero ? real.calloc(1, size) : real.malloc(size);
+}
+
+void *heap_alloc(size_t size, size_t alignment, bool zero,
+		 const struct unwind_start *caller)
+{
+	int err = errno;
+	void *p = NULL;
+
+	if (heap_state != HEAP_RUNS)
+		return libc_alloc(size, alignment, zero);
+	if (size <= PTRDIFF_MAX)
+		p = alloc(size, alignment, zero, caller);
+	errno = p ? err : ENOMEM;
+	return p;
+}
+
+/* The arena that P is of; NULL: it is not ours. */
+static struct arena *arena_of(const void *p)
+{
+	size_t window = window_of(p);
+	uint8_t id = window < WINDOWS ? window_arena(window) : 0;
+
+	return id ? arenas[id] : NULL;
+}
+
+bool heap_owns(const void *p)
+{
+	return arena_of(p) || early_owns(p);
+}
+
+static void give(struct arena *a, void *p)
+{
+	unsigned class = *window_class(p);
+	uint16_t account = a == arena_shared ? *window_tag(p) : 0;
+	size_t bytes = class_bytes[class];
+
+	if (class)
+		cache_give(thread_heap_get(), a, class, p);
+	else
+		bytes = arena_give_large(a, p);
+	account_holds(account, -(int64_t)bytes);
+}
+
+void heap_free(void *p)
+{
+	struct arena *a = arena_of(p);
+	int err = errno;
+
+	if (a)
+		give(a, p);
+	else if (p && !early_owns(p) && real.free)
+		real.free(p);
+	errno = err;
+}
+
+static size_t size_in(struct arena *a, void *p)
+{
+	unsigned class = *window_class(p);
+
+	(void)a;
+	return class ? class_bytes[class] : ahj_sallocx(p, 0);
+}
+
+size_t heap_usable(void *p)
+{
+	struct arena *a = arena_of(p);
+
+	if (a)
+		return size_in(a, p);
+	if (early_owns(p))
+		return early_size(p);
+	return p && real.malloc_usable_size ? real.malloc_usable_size(p) : 0;
+}
+
+/* Whether P was made fit for SIZE where it is; *HAD: bytes it had before. */
+static bool resized(struct arena *a, void *p, size_t size, size_t *had)
+{
+	size_t now;
+
+	*had = size_in(a, p);
+	if (*window_class(p))
+		return size <= CLASS_MAX_BYTES &&
+		       class_bytes[class_of(size)] == *had;
+	if (size <= CLASS_MAX_BYTES)
+		return false;
+	now = arena_resize_large(a, p, size);
+	if (a == arena_shared)
+		account_holds(*window_tag(p), (int64_t)now - (int64_t)*had);
+	*had = now;
+	return now >= size;
+}
+
+static void *move(void *p, size_t had, size_t size,
+		  const struct unwind_start *caller)
+{
+	void *to = heap_alloc(size, HEAP_ALIGN, false, caller);
+
+	if (!to)
+		return NULL;
+	memcpy(to, p, had < size ? had : size);
+	heap_free(p);
+	return to;
+}
+
+void *heap_realloc(void *p, size_t size, const struct unwind_start *caller)
+{
+	struct arena *a = arena_of(p);
+	size_t had;
+
+	if (!p)
+		return heap_alloc(size, HEAP_ALIGN, false, caller);
+	if (!a && !early_owns(p))
+		return real.realloc ? real.realloc(p, size) : NULL;
+	if (!size) {
+		heap_free(p);
+		return NULL;
+	}
+	if (size > PTRDIFF_MAX) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (!a)
+		return move(p, early_size(p), size, caller);
+	return resized(a, p, size, &had) ? p : move(p, had, size, caller);
+}
+
+void heap_trim(void)
+{
+	int err = errno;
+
+	if (heap_state == HEAP_RUNS)
+		caches_trim();
+	errno = err;
+}
+
+struct heap_totals heap_totals(void)
+{
+	struct heap_totals totals = {0, 0};
+
+	totals.held = (size_t)__atomic_load_n(&arena_total, __ATOMIC_RELAXED);
+	for (unsigned i = 1; i < ARENAS_MAX; i++)
+		if (arenas[i] && arenas[i]->window.start)
+			totals.mapped += arenas[i]->window.top -
+					 arenas[i]->window.start -
+					 WINDOW_CLASSES_BYTES;
+	return totals;
+}
+
+static uint32_t shared_site(void)
+{
+	uint32_t site = 0;
+
+	if (lock_take(&registry_lock)) {
+		site = site_of_owner(KIND_HEAP, "small owners", "");
+		lock_drop(&registry_lock);
+	}
+	return site;
+}
+
+static int shared_make(void)
+{
+	guard_enter();
+	if (lock_take(&heap_lock)) {
+		arena_shared = arena_make(shared_site(), true);
+		lock_drop(&heap_lock);
+	}
+	guard_leave();
+	return arena_shared ? 0 : -ENOMEM;
+}
+
+void heap_leave(void)
+{
+	heap_state = HEAP_IS_OFF;
+}
+
+int heap_start(void)
+{
+	int result;
+
+	if (CONFIG_NUMBER(heap) == HEAP_OFF) {
+		heap_leave();
+		return 0;
+	}
+	class_init();
+	memcpy(anonshim_registry->class_bytes, class_bytes,
+	       sizeof(class_bytes));
+	window_init();
+	result = owners_init();
+	if (!result)
+		result = caches_init();
+	if (!result)
+		result = shared_make();
+	if (result)
+		heap_leave();
+	else
+		heap_state = HEAP_RUNS;
+	return result;
+}
+
+static bool fork_locked;
+
+void heap_fork_prepare(void)
+{
+	if (heap_state != HEAP_RUNS)
+		return;
+	fork_locked = lock_take(&heap_lock);
+	arenas_hold();
+	jemalloc_fork_prepare();
+}
+
+void heap_fork_parent(void)
+{
+	if (heap_state != HEAP_RUNS)
+		return;
+	jemalloc_fork_parent();
+	arenas_release();
+	if (fork_locked)
+		lock_drop(&heap_lock);
+}
+
+void heap_fork_child(void)
+{
+	if (heap_state != HEAP_RUNS)
+		return;
+	jemalloc_fork_child();
+	arenas_release();
+	caches_fork_child();
+	lock_reset(&window_lock);
+	lock_reset(&heap_lock);
+}

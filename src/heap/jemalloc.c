@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the private jemalloc gets instead of libc's functions; see jemalloc.h.
+ */
+#include "heap/jemalloc.h"
+
+#include "base/sys.h"
+#include "env/guard.h"
+#include "track/own.h"
+#include "track/region.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+
+/*
+ * One automatic arena, for jemalloc itself; no automatic thread caches, which
+ * ignore whose memory is whose.
+ */
+extern const char *ahj_malloc_conf;
+const char *ahj_malloc_conf = "narenas:1,tcache:false,dss:disabled,retain:true,"
+			      "background_thread:false";
+
+static struct {
+	void (*prepare)(void);
+	void (*parent)(void);
+	void (*child)(void);
+} at_fork;
+
+static long as_libc(long result)
+{
+	if (!sys_failed(result))
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+void *ahj_import_mmap(void *addr, size_t len, int prot, int flags, int fd,
+		      off_t off);
+int ahj_import_munmap(void *addr, size_t len);
+int ahj_import_atfork(void (*prepare)(void), void (*parent)(void),
+		      void (*child)(void));
+int ahj_import_thread(void *thread, const void *attr, void *routine, void *arg);
+int ahj_import_atexit(void (*function)(void));
+int ahj_import_open(const char *path, int flags, ...);
+int ahj_import_creat(const char *path, mode_t mode);
+void *ahj_import_dlsym(void *handle, const char *name);
+double ahj_import_exp(double x);
+double ahj_import_log(double x);
+double ahj_import_round(double x);
+ssize_t ahj_import_readlink(const char *path, char *buf, size_t len);
+void *ahj_import_sbrk(intptr_t increment);
+char *ahj_import_getenv(const char *name);
+long ahj_import_syscall(long nr, ...);
+int ahj_import_unwind(void *function, void *arg);
+uintptr_t ahj_import_unwind_ip(void *context);
+
+/* Of metadata: arenas' memory comes through their extent hooks. */
+void *ahj_import_mmap(void *addr, size_t len, int prot, int flags, int fd,
+		      off_t off)
+{
+	long result = sys_mmap(addr, len, prot, flags, fd, off);
+
+	if (!sys_failed(result))
+		own_note((uintptr_t)result, (uintptr_t)result + len);
+	return (void *)as_libc(result);
+}
+
+int ahj_import_munmap(void *addr, size_t len)
+{
+	uintptr_t start = (uintptr_t)addr;
+	long result;
+	bool locked;
+
+	guard_enter();
+	locked = region_lock_take();
+	result = sys_munmap(addr, len);
+	if (locked) {
+		own_flush();
+		if (!result)
+			region_clear(start, start + len);
+		region_lock_drop();
+	}
+	guard_leave();
+	return (int)as_libc(result);
+}
+
+/* The shim's own handlers call them, in an order that holds. */
+int ahj_import_atfork(void (*prepare)(void), void (*parent)(void),
+		      void (*child)(void))
+{
+	at_fork.prepare = prepare;
+	at_fork.parent = parent;
+	at_fork.child = child;
+	return 0;
+}
+
+void jemalloc_fork_prepare(void)
+{
+	if (at_fork.prepare)
+		at_fork.prepare();
+}
+
+void jemalloc_fork_parent(void)
+{
+	if (at_fork.parent)
+		at_fork.parent();
+}
+
+void jemalloc_fork_child(void)
+{
+	if (at_fork.child)
+		at_fork.child();
+}
+
+/* Nothing below is called: background threads and profiles are off. */
+int ahj_import_thread(void *thread, const void *attr, void *routine, void *arg)
+{
+	return EAGAIN;
+}
+
+int ahj_import_atexit(void (*function)(void))
+{
+	return 0;
+}
+
+void *ahj_import_dlsym(void *handle, const char *name)
+{
+	return NULL;
+}
+
+double ahj_import_exp(double x)
+{
+	return x;
+}
+
+double ahj_import_log(double x)
+{
+	return x;
+}
+
+double ahj_import_round(double x)
+{
+	return x;
+}
+
+int ahj_import_creat(const char *path, mode_t mode)
+{
+	errno = EACCES;
+	return -1;
+}
+
+int ahj_import_unwind(void *function, void *arg)
+{
+	return 0;
+}
+
+uintptr_t ahj_import_unwind_ip(void *context)
+{
+	return 0;
+}
+
+/* It asks for these, and takes no for an answer. */
+char *ahj_import_getenv(const char *name)
+{
+	return NULL;
+}
+
+ssize_t ahj_import_readlink(const char *path, char *buf, size_t len)
+{
+	errno = ENOENT;
+	return -1;
+}
+
+void *ahj_import_sbrk(intptr_t increment)
+{
+	errno = ENOMEM;
+	return (void *)-1;
+}
+
+/* Of the kernel's settings. */
+int ahj_import_open(const char *path, int flags, ...)
+{
+	return (int)as_libc(sys_open(path, flags, 0));
+}
+
+long ahj_import_syscall(long nr, ...)
+{
+	long a[6];
+	va_list ap;
+
+	va_start(ap, nr);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	return as_libc(sys_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
+}

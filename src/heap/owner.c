@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Who asks for memory; see owner.h.
+ */
+#include "heap/owner.h"
+
+#include "base/index.h"
+#include "base/table.h"
+#include "env/config.h"
+#include "env/guard.h"
+#include "track/module.h"
+#include "track/registry.h"
+#include "track/site.h"
+
+#include <errno.h>
+
+/* Of the shared arena, live: an owner gets an arena past this, and past a
+ * share of all. */
+#define OWNER_BYTES (64 << 10)
+#define OWNER_SHARE 64
+/* It asks this often: then counting its bytes costs more than an arena. */
+#define OWNER_ASKS 20000
+/* Of a site, taken and not given back by those who took it. */
+#define SITE_BYTES (16 << 20)
+#define SITE_BYTES_FINE (1 << 20) /* heap=site */
+#define SITE_SHARE 8
+#define SITE_SHARE_FINE 64
+/* Arenas left to owners. */
+#define SITES_ARENAS_MAX (ARENAS_MAX / 4)
+#define SITES_ARENAS_MAX_FINE (ARENAS_MAX * 3 / 4)
+
+#define OWNERS_MAX 4096
+#define PLACES_MAX 32768
+#define CALLERS_MAX 262144
+#define FIRST 64
+
+struct lock heap_lock = LOCK_INIT(LOCK_HEAP);
+
+static struct registry_table owners;
+static struct registry_table places;
+static struct registry_table callers;
+static struct index owner_index;
+static struct index place_index;
+static struct index caller_index;
+static unsigned site_arenas;
+
+/* What nobody can be named for: it stays in the shared arena. */
+static struct owner nobody = {.settled = true};
+static struct place nowhere = {.settled = true, .owner = &nobody};
+static const struct caller no_caller = {.place = &nowhere};
+
+static bool owner_matches(uint32_t id, const void *key)
+{
+	const struct owner *o = table_at(&owners, id);
+
+	return o->name == *(const uint32_t *)key;
+}
+
+static bool place_matches(uint32_t id, const void *key)
+{
+	const struct place *p = table_at(&places, id);
+
+	return p->site == *(const uint32_t *)key;
+}
+
+static bool caller_matches(uint32_t id, const void *key)
+{
+	const struct caller *have = table_at(&callers, id);
+	const struct caller *want = key;
+
+	return have->pc == want->pc && have->generation == want->generation;
+}
+
+/* A new element of T, in INDEX under HASH; NULL: no room. */
+static void *add(struct registry_table *t, struct index *index, uint64_t hash,
+		 uint32_t max, uint32_t *id)
+{
+	*id = t->count < max ? (uint32_t)table_add(t, 1) : 0;
+	return *id && index_add(index, hash, *id) ? table_at(t, *id) : NULL;
+}
+
+static struct owner *owner_get(uint32_t name)
+{
+	uint64_t hash = hash_mix(1, name);
+	uint32_t id = index_find(&owner_index, hash, owner_matches, &name);
+	struct owner *o;
+
+	if (id)
+		return table_at(&owners, id);
+	o = add(&owners, &owner_index, hash, OWNERS_MAX, &id);
+	if (!o)
+		return NULL;
+	o->name = name;
+	return o;
+}
+
+static struct place *place_get(const struct site_function *fn)
+{
+	struct registry_table *t = &anonshim_registry->table[REGISTRY_ACCOUNTS];
+	uint64_t hash = hash_mix(1, fn->site);
+	uint32_t id = index_find(&place_index, hash, place_matches, &fn->site);
+	struct owner *o;
+	struct place *p;
+	struct registry_account *account;
+
+	if (id)
+		return table_at(&places, id);
+	o = owner_get(fn->owner);
+	if (!o)
+		return NULL;
+	p = add(&places, &place_index, hash, PLACES_MAX, &id);
+	if (!p)
+		return NULL;
+	p->owner = o;
+	p->site = fn->site;
+	while (t->count <= id)
+		if (!table_add(t, 1))
+			return p;
+	account = table_at(t, id);
+	account->site = fn->site;
+	p->account = (uint16_t)id;
+	return p;
+}
+
+static const struct caller *caller_add(const struct caller *key, uint64_t hash)
+{
+	struct site_function fn;
+	struct caller *c;
+	struct place *p;
+	uint32_t id = index_find(&caller_index, hash, caller_matches, key);
+
+	if (id)
+		return table_at(&callers, id);
+	if (!site_of_function(KIND_HEAP, key->pc, &fn))
+		return &no_caller;
+	p = place_get(&fn);
+	if (!p)
+		return &no_caller;
+	id = callers.count < CALLERS_MAX ? (uint32_t)table_add(&callers, 1) : 0;
+	if (!id)
+		return &no_caller;
+	c = table_at(&callers, id);
+	*c = *key;
+	c->wrapper = fn.wrapper;
+	c->place = p;
+	return index_add(&caller_index, hash, id) ? c : &no_caller;
+}
+
+const struct caller *caller_find(uintptr_t pc)
+{
+	struct caller key = {
+		.pc = pc,
+		.generation =
+			__atomic_load_n(&modules_generation, __ATOMIC_ACQUIRE),
+	};
+	uint64_t hash = hash_mix(hash_mix(1, key.generation), pc);
+	uint32_t id = index_find(&caller_index, hash, caller_matches, &key);
+	const struct caller *found = &no_caller;
+
+	if (id)
+		return table_at(&callers, id);
+	if (!guard_open())
+		return found;
+	guard_enter();
+	if (lock_take(&heap_lock)) {
+		if (lock_take(&registry_lock)) {
+			found = caller_add(&key, hash);
+			lock_drop(&registry_lock);
+		}
+		lock_drop(&heap_lock);
+	}
+	guard_leave();
+	return found;
+}
+
+/* Growing out of an arena ------------------------------------------------- */
+
+static bool past_share(int64_t bytes, int64_t least, int share)
+{
+	return bytes >= least &&
+	       bytes >= __atomic_load_n(&arena_total, __ATOMIC_RELAXED) / share;
+}
+
+/* An arena of SITE, or of NAME's owner at large, goes to *WHERE. */
+static void promote(struct arena **where, bool *settled, uint32_t site,
+		    uint32_t name)
+{
+	struct arena *a;
+
+	if (!guard_open())
+		return;
+	guard_enter();
+	if (lock_take(&heap_lock)) {
+		if (!*where && !*settled) {
+			if (!site && lock_take(&registry_lock)) {
+				site = site_of_owner(KIND_HEAP,
+						     registry_text(name), "");
+				lock_drop(&registry_lock);
+			}
+			a = site ? arena_make(site, false) : NULL;
+			*settled = !a;
+			__atomic_store_n(where, a, __ATOMIC_RELEASE);
+		}
+		lock_drop(&heap_lock);
+	}
+	guard_leave();
+}
+
+void place_took(struct place *place, size_t bytes)
+{
+	bool fine = CONFIG_NUMBER(heap) == HEAP_SITE;
+	unsigned most = fine ? SITES_ARENAS_MAX_FINE : SITES_ARENAS_MAX;
+
+	place->taken += bytes;
+	if (place->arena || place->settled || !place->owner->arena ||
+	    CONFIG_NUMBER(heap) == HEAP_OWNER)
+		return;
+	if (site_arenas >= most ||
+	    !past_share((int64_t)place->taken,
+			fine ? SITE_BYTES_FINE : SITE_BYTES,
+			fine ? SITE_SHARE_FINE : SITE_SHARE))
+		return;
+	promote(&place->arena, &place->settled, place->site, 0);
+	if (place->arena)
+		site_arenas++;
+}
+
+void account_holds(uint16_t account, int64_t bytes)
+{
+	struct registry_account *a;
+	struct place *place;
+
+	if (!account)
+		return;
+	a = table_at(&anonshim_registry->table[REGISTRY_ACCOUNTS], account);
+	__atomic_fetch_add(&a->live, bytes, __ATOMIC_RELAXED);
+	place = table_at(&places, account);
+	__atomic_fetch_add(&place->owner->live, bytes, __ATOMIC_RELAXED);
+}
+
+void place_holds(struct place *place, int64_t bytes)
+{
+	struct owner *o = place->owner;
+
+	account_holds(place->account, bytes);
+	o->asks++;
+	if (o->arena || o->settled)
+		return;
+	if (o->asks > OWNER_ASKS ||
+	    past_share(o->live, OWNER_BYTES, OWNER_SHARE))
+		promote(&o->arena, &o->settled, 0, o->name);
+}
+
+int owners_init(void)
+{
+	table_init(&owners, sizeof(struct owner), FIRST);
+	table_init(&places, sizeof(struct place), FIRST);
+	table_init(&callers, sizeof(struct caller), FIRST * 4);
+	return 0;
+}
