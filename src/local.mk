@@ -43,14 +43,16 @@ shim_core_sources = \
 	src/track/unwind_x86_64.c src/track/unwind.h \
 	src/wire/options.def src/wire/registry_abi.h
 
-# jemalloc's archive as one object, its C++ left out, its names made private;
+# jemalloc's archive as one object, its C++ and its constructor left out, its
+# names made private;
 # libtool hands it to the linker as it is.
 src/heap/jemalloc.o: $(srcdir)/src/heap/jemalloc.syms
 	$(AM_V_GEN)rm -rf src/heap/jemalloc.d && $(MKDIR_P) src/heap/jemalloc.d
 	$(AM_V_at)cd src/heap/jemalloc.d && $(AR) x '$(JEMALLOC_ARCHIVE)' && \
 		rm -f jemalloc_cpp.*
 	$(AM_V_at)$(LD) -r -o $@.tmp src/heap/jemalloc.d/*.o
-	$(AM_V_at)$(OBJCOPY) -g --redefine-syms='$<' $@.tmp $@
+	$(AM_V_at)$(OBJCOPY) -g -R .init_array -R .rela.init_array \
+		--redefine-syms='$<' $@.tmp $@
 	$(AM_V_at)rm -rf $@.tmp src/heap/jemalloc.d
 EXTRA_DIST += src/heap/jemalloc.syms
 CLEANFILES += src/heap/jemalloc.o

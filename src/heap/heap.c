@@ -5,7 +5,7 @@
 #include "heap/heap.h"
 
 #include "base/mem.h"
-#include "base/table.h"
+#include "base/sys.h"
 #include "env/config.h"
 #include "env/guard.h"
 #include "env/real.h"
@@ -21,8 +21,10 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define LOOK_THROUGH_MAX 16
+#define ROOM_BYTES ((size_t)64 << 20)
 
 enum heap_state heap_state;
 
@@ -315,6 +317,15 @@ void heap_leave(void)
 	heap_state = HEAP_IS_OFF;
 }
 
+/* Where address space is short, what arenas keep in reserve is too much. */
+static bool room(void)
+{
+	long p = sys_mmap(NULL, ROOM_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return !sys_failed(p) && !sys_munmap((void *)p, ROOM_BYTES);
+}
+
 int heap_start(void)
 {
 	int result;
@@ -322,6 +333,10 @@ int heap_start(void)
 	if (CONFIG_NUMBER(heap) == HEAP_OFF) {
 		heap_leave();
 		return 0;
+	}
+	if (!room()) {
+		heap_leave();
+		return -ENOMEM;
 	}
 	class_init();
 	memcpy(anonshim_registry->class_bytes, class_bytes,

@@ -56,33 +56,52 @@ long ahj_import_syscall(long nr, ...);
 int ahj_import_unwind(void *function, void *arg);
 uintptr_t ahj_import_unwind_ip(void *context);
 
-/* Of metadata: arenas' memory comes through their extent hooks. */
+/*
+ * Mapping and unmapping of metadata, recorded; arenas' own memory comes
+ * through their extent hooks.  Called with jemalloc's locks held, never with
+ * the map's.
+ */
+static bool record_begin(bool *entered)
+{
+	*entered = guard_enter_once();
+	return (*entered || guard.busy) && guard_ready && region_lock_take();
+}
+
+static void record_end(bool locked, bool entered)
+{
+	if (locked) {
+		own_flush();
+		region_lock_drop();
+	}
+	guard_leave_once(entered);
+}
+
 void *ahj_import_mmap(void *addr, size_t len, int prot, int flags, int fd,
 		      off_t off)
 {
+	bool entered;
+	bool locked = record_begin(&entered);
 	long result = sys_mmap(addr, len, prot, flags, fd, off);
 
 	if (!sys_failed(result))
 		own_note((uintptr_t)result, (uintptr_t)result + len);
+	record_end(locked, entered);
 	return (void *)as_libc(result);
 }
 
 int ahj_import_munmap(void *addr, size_t len)
 {
 	uintptr_t start = (uintptr_t)addr;
+	bool entered;
+	bool locked = record_begin(&entered);
 	long result;
-	bool locked;
 
-	guard_enter();
-	locked = region_lock_take();
-	result = sys_munmap(addr, len);
-	if (locked) {
+	if (locked)
 		own_flush();
-		if (!result)
-			region_clear(start, start + len);
-		region_lock_drop();
-	}
-	guard_leave();
+	result = sys_munmap(addr, len);
+	if (locked && !result)
+		region_clear(start, start + len);
+	record_end(locked, entered);
 	return (int)as_libc(result);
 }
 

@@ -43,7 +43,7 @@ static void start(char **envp)
 	}
 	guard_ready = true;
 	if (heap_start())
-		log_text("start-up: no memory for the heap; it is libc's");
+		log_text("no room for a heap by owner; malloc is libc's");
 	fork_init();
 }
 
