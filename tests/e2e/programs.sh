@@ -371,10 +371,11 @@ test_git_gc() { # 300 s
 	alike git_gc
 	ls plain/repository/.git/objects/pack/*.pack >/dev/null ||
 		fail "nothing was packed"
+	[[ ! $E2E_LAB ]] || return 0 # too small a repository
 	env LD_PRELOAD="$shim" git -C repository gc -q --aggressive &
 	pid=$!
 	started+=("$pid")
-	stopped git "$(less 2000 15000)"
+	stopped git 15000
 	started+=("$pid")
 	owned 100 # what git has is malloc's
 	kill -CONT "$pid"
