@@ -50,7 +50,6 @@ owned() {
 		"$anonshim" explain "$pid" | sed -n 1,200p
 		fail "more than 1 % belongs to nobody"
 	}
-	holds "print(outside(), 'KiB,', r['unattributed_kib'], 'unknown') or 1"
 }
 
 # waits TEXT COMMAND...: under the shim, in the background, until it prints
@@ -371,11 +370,11 @@ test_git_gc() { # 300 s
 	alike git_gc
 	ls plain/repository/.git/objects/pack/*.pack >/dev/null ||
 		fail "nothing was packed"
+	[[ ! $E2E_LAB ]] || return 0 # too small a repository
 	env LD_PRELOAD="$shim" git -C repository gc -q --aggressive &
 	pid=$!
 	started+=("$pid")
-	stopped git "$(less 2000 15000)"
-	started+=("$pid")
+	stopped git 15000
 	owned 100 # what git has is malloc's
 	kill -CONT "$pid"
 }

@@ -24,7 +24,8 @@ static void *routine(void *arg)
 	if (*(uint64_t *)base != base + 0x30)
 		SKIP("another malloc");
 	top = *(uint64_t **)(base + 0x30 + 0x60);
-	CHECK((uint64_t)top > (uint64_t)arg && (uint64_t)top < base + (4 << 20));
+	CHECK((uint64_t)top > (uint64_t)arg);
+	CHECK((uint64_t)top < base + HEAP_BYTES);
 	top[1] = 0;
 	victim_wait();
 	return NULL;
