@@ -33,8 +33,7 @@ static void direct_add(struct arena *a, int64_t bytes)
 /* What jemalloc asks of an arena ----------------------------------------- */
 
 static void *hook_alloc(struct extent_hooks *hooks, void *at, size_t size,
-			size_t alignment, bool *zero, bool *commit,
-			unsigned je)
+			size_t alignment, bool *zero, bool *commit, unsigned je)
 {
 	struct arena *a = (struct arena *)hooks;
 	void *p = window_grow(&a->window, at, size, alignment, a->site);

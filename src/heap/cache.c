@@ -20,8 +20,8 @@
 #define CAP_BYTES (64 << 10) /* a magazine's blocks, together */
 #define CAP_MIN 8
 #define SLAB_BYTES ((size_t)16 << 10)
-#define TICKS 256			/* batches between looks at the clock */
-#define DECAY_NS UINT64_C(100000000)	/* between arenas */
+#define TICKS 256		     /* batches between looks at the clock */
+#define DECAY_NS UINT64_C(100000000) /* between arenas */
 
 static struct thread_heap no_heap;
 __thread struct thread_heap *thread_heap

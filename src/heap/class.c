@@ -22,7 +22,7 @@ static void fill(uint8_t *table, size_t entries, size_t step)
 
 	for (size_t i = 0; i < entries; i++) {
 		while (class_bytes[class] < i * step)
-			class++;
+			class ++;
 		table[i] = class;
 	}
 }

@@ -249,8 +249,7 @@ EXPORT void malloc_stats(void)
 
 void *new_plain(size_t size) OPERATOR("_Znwm");
 void *new_array(size_t size) OPERATOR("_Znam");
-void *new_nothrow(size_t size, const void *tag)
-	OPERATOR("_ZnwmRKSt9nothrow_t");
+void *new_nothrow(size_t size, const void *tag) OPERATOR("_ZnwmRKSt9nothrow_t");
 void *new_array_nothrow(size_t size, const void *tag)
 	OPERATOR("_ZnamRKSt9nothrow_t");
 void *new_aligned(size_t size, size_t alignment)
@@ -268,7 +267,8 @@ void delete_array_nothrow(void *p, const void *tag)
 	OPERATOR("_ZdaPvRKSt9nothrow_t");
 void delete_sized(void *p, size_t size) OPERATOR("_ZdlPvm");
 void delete_array_sized(void *p, size_t size) OPERATOR("_ZdaPvm");
-void delete_aligned(void *p, size_t alignment) OPERATOR("_ZdlPvSt11align_val_t");
+void delete_aligned(void *p, size_t alignment)
+	OPERATOR("_ZdlPvSt11align_val_t");
 void delete_array_aligned(void *p, size_t alignment)
 	OPERATOR("_ZdaPvSt11align_val_t");
 void delete_aligned_nothrow(void *p, size_t alignment, const void *tag)
@@ -339,7 +339,8 @@ EXPORT void *new_aligned(size_t size, size_t alignment)
 	struct unwind_start caller = UNWIND_CALLER();
 	void *p = aligned(alignment, size, &caller);
 
-	return p ? p : new_failed("_ZnwmSt11align_val_t", size, alignment, NULL);
+	return p ? p
+		 : new_failed("_ZnwmSt11align_val_t", size, alignment, NULL);
 }
 
 EXPORT void *new_array_aligned(size_t size, size_t alignment)
@@ -347,7 +348,8 @@ EXPORT void *new_array_aligned(size_t size, size_t alignment)
 	struct unwind_start caller = UNWIND_CALLER();
 	void *p = aligned(alignment, size, &caller);
 
-	return p ? p : new_failed("_ZnamSt11align_val_t", size, alignment, NULL);
+	return p ? p
+		 : new_failed("_ZnamSt11align_val_t", size, alignment, NULL);
 }
 
 EXPORT void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
@@ -371,11 +373,11 @@ EXPORT void *new_array_aligned_nothrow(size_t size, size_t alignment,
 			      alignment, tag);
 }
 
-#define DELETE(name, ...)                  \
-	EXPORT void name(__VA_ARGS__)      \
-	{                                  \
+#define DELETE(name, ...)                   \
+	EXPORT void name(__VA_ARGS__)       \
+	{                                   \
 		if (!LIKELY(cache_push(p))) \
-			free_slowly(p);    \
+			free_slowly(p);     \
 	}
 
 DELETE(delete_plain, void *p)
