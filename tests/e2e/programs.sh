@@ -460,9 +460,7 @@ redis_work() {
 	rm -f redis.log dump.rdb
 }
 
-redis_enabled() {
-	needs redis-server redis-benchmark
-}
+redis_enabled() { needs redis-server redis-benchmark; }
 
 test_redis() { # 300 s
 	slow
