@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,78 +168,9 @@ EXPORT void free_aligned_sized(void *p, size_t alignment, size_t size)
 	free(p);
 }
 
-/* About the heap ---------------------------------------------------------- */
-
 EXPORT size_t malloc_usable_size(void *p)
 {
 	return heap_usable(p);
-}
-
-EXPORT int malloc_trim(size_t pad)
-{
-	(void)pad;
-	heap_trim();
-	return 1;
-}
-
-/* What it would set does not exist here; 1: as if it were set. */
-EXPORT int mallopt(int what, int value)
-{
-	(void)what, (void)value;
-	return 1;
-}
-
-EXPORT struct mallinfo2 mallinfo2(void)
-{
-	struct heap_totals totals = heap_totals();
-	struct mallinfo2 info = {
-		.arena = totals.mapped,
-		.uordblks = totals.held,
-		.fordblks = totals.mapped > totals.held
-				    ? totals.mapped - totals.held
-				    : 0,
-	};
-
-	return info;
-}
-
-EXPORT struct mallinfo mallinfo(void)
-{
-	struct mallinfo2 wide = mallinfo2();
-	struct mallinfo info = {
-		.arena = (int)wide.arena,
-		.uordblks = (int)wide.uordblks,
-		.fordblks = (int)wide.fordblks,
-	};
-
-	return info;
-}
-
-EXPORT int malloc_info(int options, FILE *to)
-{
-	struct heap_totals totals = heap_totals();
-
-	if (options) {
-		errno = EINVAL;
-		return -1;
-	}
-	fprintf(to,
-		"<malloc version=\"1\">\n"
-		"<total type=\"held\" size=\"%zu\"/>\n"
-		"<system type=\"current\" size=\"%zu\"/>\n"
-		"</malloc>\n",
-		totals.held, totals.mapped);
-	return 0;
-}
-
-EXPORT void malloc_stats(void)
-{
-	struct heap_totals totals = heap_totals();
-
-	fprintf(stderr,
-		"anonshim: system bytes = %10zu\n"
-		"anonshim: in use bytes = %10zu\n",
-		totals.mapped, totals.held);
 }
 
 /* C++ --------------------------------------------------------------------- */
