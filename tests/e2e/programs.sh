@@ -460,11 +460,9 @@ redis_work() {
 	rm -f redis.log dump.rdb
 }
 
-redis_enabled() { needs redis-server redis-benchmark; }
-
 test_redis() { # 300 s
 	slow
-	redis_enabled
+	needs redis-server redis-benchmark
 	alike redis_work
 	contains plain.out "status 0"
 	contains plain.out "rdb_last_bgsave_status:ok"
@@ -473,7 +471,7 @@ test_redis() { # 300 s
 test_redis_memory() { # 300 s
 	local how=shimmed
 
-	redis_enabled
+	needs redis-server redis-benchmark
 	redis_start || fail "redis-server does not start"
 	started+=("$redis")
 	redis_load "$(less 5000 200000)" 200 >/dev/null
