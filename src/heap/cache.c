@@ -67,6 +67,7 @@ static void **items_new(struct thread_heap *t, uint32_t cap)
 	items = (void **)t->slab;
 	t->slab += bytes;
 	t->slab_left -= bytes;
+	IN_ORDER();
 	return items;
 }
 
@@ -85,7 +86,9 @@ static bool magazine_grow(struct thread_heap *t, struct registry_magazine *m,
 			  unsigned class)
 {
 	uint32_t cap = m->cap ? m->cap * 2 : CAP_FIRST;
+	uint32_t old_cap;
 	void **items;
+	void **old;
 
 	if (!m->cap && cap > cap_max(class))
 		cap = CAP_MIN;
@@ -95,9 +98,12 @@ static bool magazine_grow(struct thread_heap *t, struct registry_magazine *m,
 	if (!items)
 		return false;
 	memcpy(items, (void *)m->items, m->n * sizeof(*items));
-	items_drop(t, (void **)m->items, m->cap);
+	old = (void **)m->items;
+	old_cap = m->cap;
 	m->items = (uintptr_t)items;
 	m->cap = cap;
+	IN_ORDER(); /* the old array is not the magazine's any more */
+	items_drop(t, old, old_cap);
 	return true;
 }
 
@@ -112,6 +118,7 @@ static void spill(struct registry_cache *c, struct arena *a, unsigned class,
 	/* out of the magazine first: a child of fork may find it half done */
 	memcpy(oldest, items, n * sizeof(*items));
 	m->n -= n;
+	IN_ORDER();
 	memmove(items, items + n, m->n * sizeof(*items));
 	c->net -= (int64_t)n * class_bytes[class];
 	arena_give(a, class, oldest, n);
@@ -130,6 +137,7 @@ static void refill(struct thread_heap *t, struct registry_cache *c,
 	for (unsigned i = 0; i < n; i++) /* the lowest on top */
 		((void **)m->items)[i] = fresh[n - 1 - i];
 	c->net += (int64_t)n * class_bytes[class];
+	IN_ORDER();
 	m->n = n;
 	place_took(place, n * class_bytes[class]);
 }
@@ -139,21 +147,20 @@ static void refill(struct thread_heap *t, struct registry_cache *c,
 static void decay_next(void)
 {
 	static uint64_t last;
-	static unsigned next;
+	static unsigned current;
 	uint64_t now = sys_now_ns();
 	uint64_t before = __atomic_load_n(&last, __ATOMIC_RELAXED);
-	struct arena *a;
+	unsigned next;
 
 	if (now - before < DECAY_NS ||
 	    !__atomic_compare_exchange_n(&last, &before, now, false,
 					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return;
-	next = next % (ARENAS_MAX - 1) + 1;
-	while (next > 1 && !arenas[next])
-		next--;
-	a = arenas[next];
-	if (a)
-		arena_decay(a, false);
+	next = current + 1;
+	if (next >= ARENAS_MAX || !arenas[next])
+		next = ARENA_SHARED_ID;
+	current = next;
+	arena_decay(arenas[next], false);
 }
 
 static void tick(struct thread_heap *t)
@@ -239,6 +246,7 @@ void cache_give(struct thread_heap *t, struct arena *a, unsigned class, void *p)
 		spill(c, a, class, m->cap / 2);
 	}
 	((void **)m->items)[m->n] = p;
+	IN_ORDER();
 	m->n++;
 	if (a != arena_shared)
 		t->by_window[window_of(p)] = c;

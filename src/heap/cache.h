@@ -22,6 +22,10 @@
 #define SLOTS 512
 #define ITEMS_LISTS 8
 
+/* A child of fork finds the heaps of other threads as they were just then:
+ * a magazine never counts what is not in it. */
+#define IN_ORDER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
 /* Where the blocks for a return address come from. */
 struct slot {
 	uintptr_t pc;
@@ -84,6 +88,7 @@ static inline bool cache_push(void *p)
 	if (__builtin_expect(m->n >= m->cap, 0))
 		return false;
 	((void **)m->items)[m->n] = p;
+	IN_ORDER();
 	m->n++;
 	return true;
 }

@@ -66,9 +66,8 @@ static bool place_matches(uint32_t id, const void *key)
 static bool caller_matches(uint32_t id, const void *key)
 {
 	const struct caller *have = table_at(&callers, id);
-	const struct caller *want = key;
 
-	return have->pc == want->pc && have->generation == want->generation;
+	return have->pc == *(const uintptr_t *)key;
 }
 
 /* A new element of T, in INDEX under HASH; NULL: no room. */
@@ -122,49 +121,54 @@ static struct place *place_get(const struct site_function *fn)
 	return p;
 }
 
-static const struct caller *caller_add(const struct caller *key, uint64_t hash)
+static bool is_fresh(const struct caller *c, uint64_t generation)
 {
-	struct site_function fn;
-	struct caller *c;
-	struct place *p;
-	uint32_t id = index_find(&caller_index, hash, caller_matches, key);
+	return __atomic_load_n(&c->generation, __ATOMIC_ACQUIRE) == generation;
+}
 
-	if (id)
-		return table_at(&callers, id);
-	if (!site_of_function(KIND_HEAP, key->pc, &fn))
+/*
+ * Learn who PC returns into; again, in the same place, where another module
+ * may be there now.
+ */
+static const struct caller *learn(uintptr_t pc, uint64_t hash,
+				  uint64_t generation)
+{
+	uint32_t id = index_find(&caller_index, hash, caller_matches, &pc);
+	bool known = id;
+	struct site_function fn;
+	struct place *p;
+	struct caller *c;
+
+	if (!site_of_function(KIND_HEAP, pc, &fn))
 		return &no_caller;
 	p = place_get(&fn);
 	if (!p)
 		return &no_caller;
-	id = callers.count < CALLERS_MAX ? (uint32_t)table_add(&callers, 1) : 0;
+	if (!known && callers.count < CALLERS_MAX)
+		id = (uint32_t)table_add(&callers, 1);
 	if (!id)
 		return &no_caller;
 	c = table_at(&callers, id);
-	*c = *key;
+	c->pc = pc;
 	c->wrapper = fn.wrapper;
 	c->place = p;
-	return index_add(&caller_index, hash, id) ? c : &no_caller;
+	__atomic_store_n(&c->generation, generation, __ATOMIC_RELEASE);
+	return known || index_add(&caller_index, hash, id) ? c : &no_caller;
 }
 
 const struct caller *caller_find(uintptr_t pc)
 {
-	struct caller key = {
-		.pc = pc,
-		.generation =
-			__atomic_load_n(&modules_generation, __ATOMIC_ACQUIRE),
-	};
-	uint64_t hash = hash_mix(hash_mix(1, key.generation), pc);
-	uint32_t id = index_find(&caller_index, hash, caller_matches, &key);
-	const struct caller *found = &no_caller;
+	uint64_t now = __atomic_load_n(&modules_generation, __ATOMIC_ACQUIRE);
+	uint64_t hash = hash_mix(1, pc);
+	uint32_t id = index_find(&caller_index, hash, caller_matches, &pc);
+	const struct caller *found = id ? table_at(&callers, id) : &no_caller;
 
-	if (id)
-		return table_at(&callers, id);
-	if (!guard_open())
+	if ((id && is_fresh(found, now)) || !guard_open())
 		return found;
 	guard_enter();
 	if (lock_take(&heap_lock)) {
 		if (lock_take(&registry_lock)) {
-			found = caller_add(&key, hash);
+			found = learn(pc, hash, now);
 			lock_drop(&registry_lock);
 		}
 		lock_drop(&heap_lock);
