@@ -35,6 +35,8 @@ tool_core_sources = \
 	src/tool/filespace.h \
 	src/tool/heap_live.c \
 	src/tool/heap_live.h \
+	src/tool/heap_rows.c \
+	src/tool/heap_rows.h \
 	src/tool/label.c \
 	src/tool/label.h \
 	src/tool/mem.c \
