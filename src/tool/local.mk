@@ -29,6 +29,8 @@ tool_core_sources = \
 	src/tool/elf_sym.c \
 	src/tool/elf_sym.h \
 	src/tool/explain.h \
+	src/tool/explain_heap.c \
+	src/tool/explain_heap.h \
 	src/tool/explain_list.c \
 	src/tool/explain_what.c \
 	src/tool/filespace.c \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The heap in reports: live bytes, the shared arena divided among its accounts.
+ * The heap in reports: live bytes, the shared arena divided among its accounts,
+ * and what explain says of either.
  */
 #include "tool/heap_live.h"
 
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 
 #include "test_tool_fixture.h"
+#include "tool/explain.h"
 #include "tool/report.h"
 
 static struct fake_registry fake;
@@ -428,6 +430,69 @@ Test(tool_heap, reports_without_a_heap_have_no_column_for_it)
 	free(text);
 }
 
+static char *explain(const char *what)
+{
+	static char *text;
+	size_t bytes = 0;
+	FILE *out = open_memstream(&text, &bytes);
+	bool found = explain_what(&subject, what, out);
+
+	fclose(out);
+	cr_assert(found, "%s", what);
+	return text;
+}
+
+Test(tool_heap, explains_arenas)
+{
+	char *text;
+
+	share(10 * 1024, 500);
+	text = explain("libbig.so");
+	check_has(text, "  arena     1, live 4K\n");
+	cr_assert_null(strstr(text, "shared"));
+	free(text);
+	text = explain("0x7e0000004000");
+	check_has(text, "  arena     2, live 20K, shared by small owners\n"
+			"  accounts  of 2 sites, live bytes of each\n"
+			"        10K  liba.so: foo\n"
+			"      500 B  liba.so: bar\n");
+	free(text);
+}
+
+Test(tool_heap, explains_no_arena_of_other_memory)
+{
+	char *text;
+
+	add_vma(0, 8, "", 32, 32, 0);
+	fake_region(&fake, 0, 8, libs);
+	fake_arena(&fake, own, 0, 4096);
+	open_subject();
+	text = explain("libb.so");
+	cr_assert_null(strstr(text, "arena"));
+	free(text);
+}
+
+Test(tool_heap, explains_sites_that_have_but_an_account)
+{
+	static const char *const ways[] = {"liba.so: heap foo", "foo", "fo",
+					   "[anon:liba.so: heap foo]"};
+
+	share(10 * 1024, 500);
+	for (size_t i = 0; i < 4; i++) {
+		char *text = explain(ways[i]);
+
+		cr_assert_str_eq(text,
+				 "liba.so: heap foo\n"
+				 "  owner     liba.so\n"
+				 "  kind      heap\n"
+				 "  site      foo\n"
+				 "  live      10K, in the arena that small "
+				 "owners share\n",
+				 "%s", ways[i]);
+		free(text);
+	}
+}
+
 /* A core file knows no PSS and no swap; its heap is the same. */
 Test(tool_heap, core_files_have_the_same_heap)
 {
@@ -444,5 +509,8 @@ Test(tool_heap, core_files_have_the_same_heap)
 	text = print(report_print);
 	check_has(text, "DUMPED  LIVE");
 	check_has(text, " ~172K   10K");
+	free(text);
+	text = explain("anonshim");
+	check_has(text, "  arena     2, live 20K, shared");
 	free(text);
 }
