@@ -47,7 +47,8 @@ static void add_part(struct parts *parts, const struct part *part)
 
 	if (part->start >= part->end)
 		return;
-	if (last != NULL && label_equal(&last->label, &part->label)) {
+	if (last != NULL && label_equal(&last->label, &part->label) &&
+	    last->arena == part->arena) {
 		last->end = part->end;
 		return;
 	}
@@ -75,6 +76,7 @@ static void find_parts(struct attribution *a, const struct vma *vma,
 			claim->start > vma->start ? claim->start : vma->start;
 		part.end = claim->end < vma->end ? claim->end : vma->end;
 		part.label = claim->label;
+		part.arena = claim->arena;
 		if (vma->anon_name != NULL)
 			part.label.name = vma->anon_name;
 		rest.end = part.start;
@@ -139,6 +141,7 @@ static void give_up(struct attribution *a, const struct vma *vma,
 	a->undivided_error = error;
 	parts->count = 1;
 	parts->part[0].claimed = false;
+	parts->part[0].arena = 0;
 	parts->part[0].label = label_of_vma(a->pool, vma, a->exe);
 	take_whole(&parts->part[0], vma);
 }

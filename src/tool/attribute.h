@@ -24,7 +24,8 @@ struct part {
 	uint64_t end;
 	struct label label;
 	struct amounts amounts;
-	bool claimed; /* by a claim, not by what the kernel says */
+	bool claimed;	/* by a claim, not by what the kernel says */
+	uint32_t arena; /* see struct claim */
 };
 
 typedef void part_fn(const struct part *part, void *arg);

@@ -37,13 +37,12 @@ static const char *fill_marks(const struct registry *reg, const char *name,
 	return strpool_add(pool, text);
 }
 
-static struct label label_of_site(const struct registry *reg,
-				  const struct registry_region *region,
-				  struct strpool *pool)
+static struct label label_of_site(const struct registry *reg, uint32_t index,
+				  uint32_t tid, struct strpool *pool)
 {
-	const struct registry_site *site = &reg->sites[region->site];
-	const char *name = fill_marks(reg, registry_string(reg, site->name),
-				      region->tid, pool);
+	const struct registry_site *site = &reg->sites[index];
+	const char *name =
+		fill_marks(reg, registry_string(reg, site->name), tid, pool);
 	const char *owner = registry_string(reg, site->owner);
 	struct label label;
 
@@ -69,9 +68,25 @@ struct label claim_label_of_region(const struct registry *reg,
 		return label_make(pool, LABEL_UNATTRIBUTED, LABEL_UNATTRIBUTED,
 				  "", "");
 	}
-	label = label_of_site(reg, region, pool);
+	label = label_of_site(reg, region->site, region->tid, pool);
 	if (own[0] != '\0')
 		label.name = strpool_add(pool, own);
+	return label;
+}
+
+struct label claim_label_of_site(const struct registry *reg, uint32_t site,
+				 struct strpool *pool)
+{
+	return label_of_site(reg, site, 0, pool);
+}
+
+struct label claim_label_of_account(const struct registry *reg,
+				    const struct registry_account *account,
+				    struct strpool *pool)
+{
+	struct label label = label_of_site(reg, account->site, 0, pool);
+
+	label.kind = strpool_add(pool, registry_kind_word(KIND_HEAP));
 	return label;
 }
 
@@ -137,6 +152,7 @@ void claim_list_from_registry(struct claim_list *list,
 			.start = start_of(region, vmas),
 			.end = region->end,
 			.any_name = any_name,
+			.arena = registry_arena(reg, region->site),
 		};
 
 		if ((region->flags & REGION_BRK) != 0 ||

@@ -24,6 +24,7 @@ struct claim {
 	 * given through a template that is not for the tool to take apart.
 	 */
 	bool any_name;
+	uint32_t arena; /* of the registry's heap, 0: no memory of it */
 };
 
 /* In address order, without overlaps. */
@@ -54,5 +55,14 @@ void claim_list_destroy(struct claim_list *list);
 struct label claim_label_of_region(const struct registry *reg,
 				   const struct registry_region *region,
 				   struct strpool *pool);
+
+/* The label that regions of a site have, which is not 0. */
+struct label claim_label_of_site(const struct registry *reg, uint32_t site,
+				 struct strpool *pool);
+
+/* The label of an account: its site's, of kind heap. */
+struct label claim_label_of_account(const struct registry *reg,
+				    const struct registry_account *account,
+				    struct strpool *pool);
 
 #endif

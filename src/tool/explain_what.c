@@ -11,6 +11,8 @@
 
 #include "tool/callstack.h"
 #include "tool/cli.h"
+#include "tool/explain_heap.h"
+#include "tool/heap_live.h"
 #include "tool/mem.h"
 #include "tool/text.h"
 
@@ -18,7 +20,7 @@
 #define MOST_STACKS 8
 
 /* How a name matches: the tightest way that finds anything is taken. */
-enum match { MATCH_ADDRESS, MATCH_WHOLE, MATCH_PART, MATCH_NONE };
+enum match { MATCH_ADDRESS, MATCH_WHOLE, MATCH_PART };
 
 struct search {
 	enum match match;
@@ -27,6 +29,9 @@ struct search {
 	struct part *part;
 	size_t count;
 	size_t cap;
+	struct explain_account *account; /* room for all */
+	size_t naccounts;
+	uint64_t *live; /* bytes, by arena */
 };
 
 static bool is_whole(const struct label *label, const char *name)
@@ -36,22 +41,21 @@ static bool is_whole(const struct label *label, const char *name)
 	       strcmp(label->site, name) == 0;
 }
 
+static bool label_matches(const struct search *search,
+			  const struct label *label)
+{
+	if (search->match == MATCH_WHOLE)
+		return is_whole(label, search->name);
+	return search->match == MATCH_PART &&
+	       (strstr(label->name, search->name) != NULL ||
+		strstr(label->site, search->name) != NULL);
+}
+
 static bool matches(const struct search *search, const struct part *part)
 {
-	const struct label *label = &part->label;
-
-	switch (search->match) {
-	case MATCH_ADDRESS:
-		return part->start <= search->addr && search->addr < part->end;
-	case MATCH_WHOLE:
-		return is_whole(label, search->name);
-	case MATCH_PART:
-		return strstr(label->name, search->name) != NULL ||
-		       strstr(label->site, search->name) != NULL;
-	case MATCH_NONE:
-		break;
-	}
-	return false;
+	if (search->match != MATCH_ADDRESS)
+		return label_matches(search, &part->label);
+	return part->start <= search->addr && search->addr < part->end;
 }
 
 static void keep_match(const struct part *part, void *arg)
@@ -63,6 +67,33 @@ static void keep_match(const struct part *part, void *arg)
 	search->part = mem_grow(search->part, search->count, &search->cap,
 				sizeof(*part));
 	search->part[search->count++] = *part;
+}
+
+/* Small owners have no memory of their own, but accounts. */
+static void keep_accounts(struct search *search, struct subject *subject)
+{
+	const struct registry *reg = &subject->registry;
+
+	for (uint64_t i = 0; i < reg->naccounts; i++) {
+		const struct registry_account *account = &reg->accounts[i];
+		struct explain_account *to =
+			&search->account[search->naccounts];
+
+		if (heap_live_account(account) == 0)
+			continue;
+		to->account = account;
+		to->label =
+			claim_label_of_account(reg, account, &subject->pool);
+		if (label_matches(search, &to->label))
+			search->naccounts++;
+	}
+}
+
+static size_t find_matches(struct search *search, struct subject *subject)
+{
+	subject_attribute(subject, keep_match, search);
+	keep_accounts(search, subject);
+	return search->count + search->naccounts;
 }
 
 /* `[anon:NAME]` as smaps shows it is NAME. */
@@ -100,15 +131,6 @@ static int by_label(const void *a, const void *b)
 	if (order == 0)
 		order = x->start < y->start ? -1 : x->start > y->start;
 	return order;
-}
-
-static void print_field(FILE *to, const char *key, const char *value)
-{
-	if (value[0] == '\0')
-		return;
-	fprintf(to, "  %-9s ", key);
-	text_put(to, value);
-	fputc('\n', to);
 }
 
 static void print_figures(const struct subject *subject,
@@ -277,9 +299,9 @@ static void print_label(struct subject *subject, struct callstack *stack,
 
 	text_put(to, label->name[0] != '\0' ? label->name : label->owner);
 	fputc('\n', to);
-	print_field(to, "owner", label->owner);
-	print_field(to, "kind", label->kind);
-	print_field(to, "site", label->site);
+	explain_field(to, "owner", label->owner);
+	explain_field(to, "kind", label->kind);
+	explain_field(to, "site", label->site);
 	print_figures(subject, part, n, to);
 	if (search->match == MATCH_ADDRESS && subject->has_registry) {
 		const struct registry_region *region =
@@ -288,6 +310,7 @@ static void print_label(struct subject *subject, struct callstack *stack,
 		if (region != NULL)
 			print_region(region, to);
 	}
+	explain_arenas(subject, search->live, part, n, to);
 	print_parts(part, n, to);
 	if (subject->has_registry)
 		print_stacks(stack, part, n, to);
@@ -298,7 +321,9 @@ static void print_all(struct subject *subject, struct search *search, FILE *to)
 	struct callstack stack;
 	size_t first = 0;
 
-	qsort(search->part, search->count, sizeof(*search->part), by_label);
+	if (search->count > 0)
+		qsort(search->part, search->count, sizeof(*search->part),
+		      by_label);
 	if (subject->has_registry)
 		callstack_init(&stack, subject);
 	for (size_t i = 1; i <= search->count; i++) {
@@ -311,13 +336,24 @@ static void print_all(struct subject *subject, struct search *search, FILE *to)
 			    i - first, to);
 		first = i;
 	}
+	if (search->naccounts > 0) {
+		fputs(search->count > 0 ? "\n" : "", to);
+		explain_accounts(&stack, search->account, search->naccounts,
+				 to);
+	}
 	if (subject->has_registry)
 		callstack_destroy(&stack);
 }
 
 bool explain_what(struct subject *subject, const char *what, FILE *to)
 {
-	struct search search = {.match = MATCH_WHOLE};
+	const struct registry *reg = &subject->registry;
+	struct search search = {
+		.match = MATCH_WHOLE,
+		.account =
+			mem_zalloc(reg->naccounts + 1, sizeof(*search.account)),
+		.live = heap_live_bytes(reg),
+	};
 	bool found;
 
 	/* A short word of hexadecimal digits may be a name: `cafe`. */
@@ -325,15 +361,16 @@ bool explain_what(struct subject *subject, const char *what, FILE *to)
 	    (strncmp(what, "0x", 2) == 0 || strlen(what) >= 8))
 		search.match = MATCH_ADDRESS;
 	search.name = bare_name(what);
-	subject_attribute(subject, keep_match, &search);
-	if (search.count == 0 && search.match == MATCH_WHOLE) {
+	found = find_matches(&search, subject) > 0;
+	if (!found && search.match == MATCH_WHOLE) {
 		search.match = MATCH_PART;
-		subject_attribute(subject, keep_match, &search);
+		found = find_matches(&search, subject) > 0;
 	}
-	found = search.count > 0;
 	if (found)
 		print_all(subject, &search, to);
 	free(search.name);
 	free(search.part);
+	free(search.account);
+	free(search.live);
 	return found;
 }

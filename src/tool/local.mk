@@ -29,10 +29,16 @@ tool_core_sources = \
 	src/tool/elf_sym.c \
 	src/tool/elf_sym.h \
 	src/tool/explain.h \
+	src/tool/explain_heap.c \
+	src/tool/explain_heap.h \
 	src/tool/explain_list.c \
 	src/tool/explain_what.c \
 	src/tool/filespace.c \
 	src/tool/filespace.h \
+	src/tool/heap_live.c \
+	src/tool/heap_live.h \
+	src/tool/heap_rows.c \
+	src/tool/heap_rows.h \
 	src/tool/label.c \
 	src/tool/label.h \
 	src/tool/mem.c \
@@ -47,6 +53,8 @@ tool_core_sources = \
 	src/tool/recognise.h \
 	src/tool/recognise_bss.c \
 	src/tool/recognise_malloc.c \
+	src/tool/registry_check.c \
+	src/tool/registry_check.h \
 	src/tool/registry_read.c \
 	src/tool/registry_read.h \
 	src/tool/report.c \

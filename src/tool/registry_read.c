@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reading and checking the registry.  First the tables come over as they are,
- * each bounded; then sites, modules and regions are checked against each
- * other.  Strings, modules, sites and frames only grow, and are counted after
- * the regions were read: what a region points at is there.
+ * Reading the registry.  The tables come over as they are, each bounded, and
+ * are then checked against each other, see registry_check.h.  Strings, modules,
+ * sites and frames only grow, and are counted after the regions and the heap
+ * were read: what those point at is there.
+ *
+ * The heap's tables are left out where they cannot be read: whose memory is
+ * whose is known without them.
  */
 #include "tool/registry_read.h"
 
@@ -14,6 +17,7 @@
 #include <time.h>
 
 #include "tool/mem.h"
+#include "tool/registry_check.h"
 
 /* 32 tries, the pause growing by 200 us: 100 ms at the very worst. */
 #define TRIES 32
@@ -25,6 +29,9 @@
 #define MOST_SITES (UINT64_C(1) << 22)
 #define MOST_FRAMES (UINT64_C(1) << 25)
 #define MOST_REGIONS (UINT64_C(1) << 23)
+#define MOST_ARENAS (UINT64_C(1) << 16)
+#define MOST_CACHES (UINT64_C(1) << 20)
+#define MOST_ACCOUNTS MOST_SITES
 
 static int refuse(struct registry *reg, const char *why)
 {
@@ -158,10 +165,45 @@ static void pause_before(int try)
 	nanosleep(&pause, NULL);
 }
 
+/* A table that cannot be read is one bad entry. */
+static int spare(struct registry *reg, int status, uint64_t *count)
+{
+	if (status != -EBADMSG)
+		return status;
+	*count = 0;
+	reg->bad++;
+	return 0;
+}
+
+/* Caches first and arenas counted after them: a cache's arena is there. */
+static int read_heap(struct registry *reg, struct space *space, uint64_t addr)
+{
+	int status = read_head(reg, space, addr);
+
+	if (status != 0)
+		return status;
+	status = READ_TABLE(reg, space, REGISTRY_CACHES, caches, MOST_CACHES);
+	status = spare(reg, status, &reg->ncaches);
+	if (status == 0)
+		status = read_head(reg, space, addr);
+	if (status != 0)
+		return status;
+	status = READ_TABLE(reg, space, REGISTRY_ARENAS, arenas, MOST_ARENAS);
+	status = spare(reg, status, &reg->narenas);
+	if (status != 0)
+		return status;
+	status = READ_TABLE(reg, space, REGISTRY_ACCOUNTS, accounts,
+			    MOST_ACCOUNTS);
+	return spare(reg, status, &reg->naccounts);
+}
+
 static int read_tables(struct registry *reg, struct space *space, uint64_t addr)
 {
-	int status = 1;
+	int status = read_heap(reg, space, addr);
 
+	if (status != 0)
+		return status;
+	status = 1;
 	for (int try = 0; try < TRIES && status == 1; try++) {
 		if (try > 0)
 			pause_before(try);
@@ -184,93 +226,15 @@ static int read_tables(struct registry *reg, struct space *space, uint64_t addr)
 	return status;
 }
 
-/* A string's index that leads nowhere becomes that of the empty string. */
-static void check_string(struct registry *reg, uint32_t *index)
+/* Nothing of a copy that was not checked stays, but why. */
+static int drop(struct registry *reg, int status)
 {
-	if (*index < reg->nstrings || *index == 0)
-		return;
-	*index = 0;
-	reg->bad++;
-}
+	char why[sizeof(reg->why)];
 
-static void check_sites(struct registry *reg)
-{
-	for (uint64_t i = 0; i < reg->nsites; i++) {
-		struct registry_site *site = &reg->sites[i];
-
-		check_string(reg, &site->owner);
-		check_string(reg, &site->symbol);
-		check_string(reg, &site->name);
-		if (site->frames > reg->nframes ||
-		    site->nframes > reg->nframes - site->frames) {
-			site->nframes = 0;
-			reg->bad++;
-		}
-		if (site->kind >= KIND_COUNT) {
-			site->kind = KIND_NONE;
-			reg->bad++;
-		}
-	}
-	for (uint64_t i = 0; i < reg->nmodules; i++) {
-		check_string(reg, &reg->modules[i].path);
-		check_string(reg, &reg->modules[i].owner);
-	}
-}
-
-static bool region_makes_sense(const struct registry *reg,
-			       const struct registry_region *region)
-{
-	uint64_t unaligned =
-		(region->start | region->end) & (reg->head.page_bytes - 1);
-
-	return region->start < region->end && unaligned == 0 &&
-	       (region->site < reg->nsites || region->site == 0);
-}
-
-static int by_start(const void *a, const void *b)
-{
-	const struct registry_region *x = a, *y = b;
-
-	if (x->start != y->start)
-		return x->start < y->start ? -1 : 1;
-	return 0;
-}
-
-/* Drops free slots and what makes no sense, then sorts. */
-static void sort_regions(struct registry *reg)
-{
-	uint64_t kept = 0;
-
-	for (uint64_t i = 1; i < reg->nregions; i++) {
-		struct registry_region *region = &reg->regions[i];
-
-		if (region->start == region->end)
-			continue;
-		if (!region_makes_sense(reg, region)) {
-			reg->bad++;
-			continue;
-		}
-		check_string(reg, &region->own_name);
-		reg->regions[kept++] = *region;
-	}
-	reg->nregions = kept;
-	if (kept > 0)
-		qsort(reg->regions, kept, sizeof(*reg->regions), by_start);
-}
-
-static void drop_overlaps(struct registry *reg)
-{
-	uint64_t kept = 0;
-
-	for (uint64_t i = 0; i < reg->nregions; i++) {
-		if (kept > 0 &&
-		    reg->regions[i].start < reg->regions[kept - 1].end) {
-			reg->overlaps++;
-			continue;
-		}
-		reg->regions[kept++] = reg->regions[i];
-	}
-	reg->nregions = kept;
+	memcpy(why, reg->why, sizeof(why));
+	registry_destroy(reg);
+	memcpy(reg->why, why, sizeof(why));
+	return status;
 }
 
 int registry_read(struct registry *reg, struct space *space, uint64_t addr)
@@ -280,12 +244,10 @@ int registry_read(struct registry *reg, struct space *space, uint64_t addr)
 	memset(reg, 0, sizeof(*reg));
 	status = read_tables(reg, space, addr);
 	if (status != 0)
-		return status;
+		return drop(reg, status);
 	if (reg->nstrings > 0)
 		reg->strings[reg->nstrings - 1] = '\0';
-	check_sites(reg);
-	sort_regions(reg);
-	drop_overlaps(reg);
+	registry_check(reg);
 	return 0;
 }
 
@@ -314,6 +276,10 @@ void registry_destroy(struct registry *reg)
 	free(reg->sites);
 	free(reg->frames);
 	free(reg->regions);
+	free(reg->arenas);
+	free(reg->caches);
+	free(reg->accounts);
+	free(reg->arena_of_site);
 	memset(reg, 0, sizeof(*reg));
 }
 
@@ -331,6 +297,13 @@ const char *registry_kind_word(unsigned kind)
 	};
 
 	return kind < KIND_COUNT ? words[kind] : "";
+}
+
+uint32_t registry_arena(const struct registry *reg, uint32_t site)
+{
+	if (reg->arena_of_site == NULL || site >= reg->nsites)
+		return 0;
+	return reg->arena_of_site[site];
 }
 
 const struct registry_region *registry_find(const struct registry *reg,

@@ -7,6 +7,10 @@
  * every index in the copy is inside its table, every string ends, regions are
  * in address order, page aligned, not empty and do not overlap.  What did not
  * fit was left out and is counted in `bad` and `overlaps`.
+ *
+ * The heap's arenas keep their indexes, for caches name them by index; one
+ * that is not in use or was left out has site 0.  Caches and accounts are those
+ * in use, and no number of bytes is larger than an address space.
  */
 #ifndef ANONSHIM_TOOL_REGISTRY_READ_H
 #define ANONSHIM_TOOL_REGISTRY_READ_H
@@ -30,7 +34,14 @@ struct registry {
 	uint64_t nframes;
 	struct registry_region *regions; /* those in use */
 	uint64_t nregions;
-	uint64_t bad;	   /* entries left out, for they made no sense */
+	struct registry_arena *arenas;
+	uint64_t narenas;
+	struct registry_cache *caches;
+	uint64_t ncaches;
+	struct registry_account *accounts;
+	uint64_t naccounts;
+	uint32_t *arena_of_site; /* see registry_arena; NULL: no arenas */
+	uint64_t bad;		 /* entries left out, for they made no sense */
 	uint64_t overlaps; /* regions left out, for they overlapped others */
 	bool torn;     /* the process went on writing; a region may be stale */
 	char why[128]; /* of a failure: what is wrong, for people */
@@ -40,8 +51,8 @@ struct registry {
  * Reads the registry whose head is at addr.  A copy that the process changed
  * meanwhile is taken again, a bounded number of times; the last one stays and
  * is marked torn.  0; -EBADMSG: not a registry, another version or damaged
- * (see why); or the -errno of the space.  The copy needs registry_destroy,
- * also after a failure.
+ * (see why); or the -errno of the space.  The copy, empty after a failure,
+ * needs registry_destroy.
  */
 int registry_read(struct registry *reg, struct space *space, uint64_t addr);
 
@@ -58,6 +69,12 @@ const char *registry_string(const struct registry *reg, uint64_t index);
 
 /* The word for a kind in names; "" for KIND_NONE. */
 const char *registry_kind_word(unsigned kind);
+
+/*
+ * The arena whose regions are of a site, the first of several; 0: no heap of
+ * ours.
+ */
+uint32_t registry_arena(const struct registry *reg, uint32_t site);
 
 /* The region that holds addr, or NULL. */
 const struct registry_region *registry_find(const struct registry *reg,

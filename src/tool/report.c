@@ -4,10 +4,13 @@
 
 #include <string.h>
 
+#include "tool/heap_live.h"
+#include "tool/heap_rows.h"
 #include "tool/text.h"
 
 struct making {
 	struct report *report;
+	struct heap_rows heap;
 	const struct vma *last_vma;
 };
 
@@ -19,7 +22,8 @@ static void add_part(const struct part *part, void *arg)
 	struct amounts amounts = part->amounts;
 	bool anonymous = part_is_anonymous(part);
 
-	rows_add(&report->rows, &part->label, &amounts, anonymous);
+	if (!heap_rows_take(&making->heap, part))
+		rows_add(&report->rows, &part->label, &amounts, anonymous);
 	if (making->last_vma == part->vma)
 		amounts.vmas = 0;
 	making->last_vma = part->vma;
@@ -36,12 +40,17 @@ static void add_part(const struct part *part, void *arg)
 void report_make(struct report *report, struct subject *subject,
 		 enum rows_by by)
 {
-	struct making making = {report, NULL};
+	struct making making = {.report = report};
 
 	memset(report, 0, sizeof(*report));
 	report->subject = subject;
 	rows_init(&report->rows, by);
+	report->has_heap = heap_live_any(&subject->registry);
+	heap_rows_init(&making.heap, &subject->registry, &subject->pool,
+		       subject->page_bytes);
 	subject_attribute(subject, add_part, &making);
+	report->live_bytes = heap_rows_finish(&making.heap, &report->rows);
+	heap_rows_destroy(&making.heap);
 	rows_sort(&report->rows);
 }
 
@@ -78,6 +87,16 @@ static void put_live_number(FILE *to, const char *key, uint64_t value,
 		fputs("null, ", to);
 	else
 		fprintf(to, "%llu, ", (unsigned long long)value);
+}
+
+/* Null where there is no heap of the shim's. */
+static void put_heap_live(FILE *to, bool has_live, uint64_t bytes)
+{
+	put_key(to, "live_kib");
+	if (has_live)
+		fprintf(to, "%llu", (unsigned long long)rows_live_kib(bytes));
+	else
+		fputs("null", to);
 }
 
 static void put_amounts(FILE *to, const struct amounts *amounts,
@@ -126,7 +145,9 @@ static void put_row(FILE *to, const struct row *row,
 	put_string(to, "site", row->label.site);
 	put_string(to, "name", row->label.name);
 	put_amounts(to, &row->sum, report);
-	fputc('}', to);
+	fputs(", ", to);
+	put_heap_live(to, row->has_live, row->live_bytes);
+	fprintf(to, ", \"estimate\": %s}", row->estimate ? "true" : "false");
 }
 
 void report_print_json(const struct report *report, FILE *to)
@@ -149,7 +170,9 @@ void report_print_json(const struct report *report, FILE *to)
 	put_head_number(to, "heap_stack_kib", report->heap_stack_kib);
 	put_head_number(to, "unattributed_kib",
 			report->anonymous.rss_kib - known);
-	fputs("  \"rows\": [", to);
+	fputs("  ", to);
+	put_heap_live(to, report->has_heap, report->live_bytes);
+	fputs(",\n  \"rows\": [", to);
 	for (size_t i = 0; i < report->rows.count; i++) {
 		fputs(i > 0 ? "," : "", to);
 		put_row(to, &report->rows.row[i], report);

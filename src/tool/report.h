@@ -3,6 +3,7 @@
 #ifndef ANONSHIM_TOOL_REPORT_H
 #define ANONSHIM_TOOL_REPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -19,6 +20,8 @@ struct report {
 	struct amounts anonymous;
 	uint64_t named_kib;	 /* RSS of anonymous memory that has an owner */
 	uint64_t heap_stack_kib; /* RSS of [heap] and [stack] */
+	bool has_heap;		 /* the process has an arena of the shim's */
+	uint64_t live_bytes;	 /* of all arenas */
 };
 
 /* Goes through the subject's memory. */

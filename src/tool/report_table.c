@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A report as a table.  Columns depend on what rows are by, and on whether it
- * is about a process or a core file, which does not know PSS and swap.
+ * is about a process or a core file, which does not know PSS and swap, and
+ * whether the process has a heap of the shim's.
  */
 #include "tool/report.h"
 
@@ -15,6 +16,7 @@
 enum field {
 	FIELD_RSS,
 	FIELD_ANON,
+	FIELD_LIVE,
 	FIELD_PSS,
 	FIELD_SWAP,
 	FIELD_SIZE,
@@ -29,6 +31,7 @@ enum field {
 static const struct table_column columns[FIELD_COUNT] = {
 	[FIELD_RSS] = {"RSS", "rss_kib", true},
 	[FIELD_ANON] = {"ANON", "anon_kib", true},
+	[FIELD_LIVE] = {"LIVE", "live_kib", true},
 	[FIELD_PSS] = {"PSS", "pss_kib", true},
 	[FIELD_SWAP] = {"SWAP", "swap_kib", true},
 	[FIELD_SIZE] = {"SIZE", "size_kib", true},
@@ -54,6 +57,8 @@ static void add_field(struct shape *shape, const struct report *report,
 	bool core = report->subject->core != NULL;
 
 	if (core && (field == FIELD_PSS || field == FIELD_SWAP))
+		return;
+	if (field == FIELD_LIVE && !report->has_heap)
 		return;
 	shape->field[shape->count] = field;
 	shape->column[shape->count++] =
@@ -93,22 +98,40 @@ static const char *text_of(const struct label *label, enum field field)
 	}
 }
 
-static uint64_t number_of(const struct amounts *sum, uint64_t anon_kib,
-			  enum field field)
+static uint64_t number_of(const struct row *row, enum field field)
 {
 	switch (field) {
 	case FIELD_RSS:
-		return sum->rss_kib;
+		return row->sum.rss_kib;
 	case FIELD_ANON:
-		return anon_kib;
+		return row->anon_kib;
+	case FIELD_LIVE:
+		return rows_live_kib(row->live_bytes);
 	case FIELD_PSS:
-		return sum->pss_kib;
+		return row->sum.pss_kib;
 	case FIELD_SWAP:
-		return sum->swap_kib;
+		return row->sum.swap_kib;
 	case FIELD_SIZE:
-		return sum->size_kib;
+		return row->sum.size_kib;
 	default:
-		return sum->vmas;
+		return row->sum.vmas;
+	}
+}
+
+static void add_number(struct table *table, const struct row *row,
+		       enum field field)
+{
+	char text[1 + TEXT_HUMAN_BYTES] = "~";
+
+	if (field == FIELD_VMAS) {
+		table_number(table, row->sum.vmas);
+	} else if (field == FIELD_LIVE && !row->has_live) {
+		table_text(table, "");
+	} else if (field == FIELD_RSS && row->estimate) {
+		text_human(text + 1, row->sum.rss_kib);
+		table_text(table, text);
+	} else {
+		table_size(table, number_of(row, field));
 	}
 }
 
@@ -134,34 +157,36 @@ static void add_name(struct table *table, const struct label *label)
 }
 
 static void add_line(struct table *table, const struct shape *shape,
-		     const struct label *label, const struct amounts *sum,
-		     uint64_t anon_kib)
+		     const struct row *row)
 {
 	for (size_t c = 0; c < shape->count; c++) {
 		enum field field = shape->field[c];
 
 		if (field == FIELD_NAME)
-			add_name(table, label);
+			add_name(table, &row->label);
 		else if (field >= FIELD_OWNER)
-			table_text(table, text_of(label, field));
-		else if (field == FIELD_VMAS)
-			table_number(table, sum->vmas);
+			table_text(table, text_of(&row->label, field));
 		else
-			table_size(table, number_of(sum, anon_kib, field));
+			add_number(table, row, field);
 	}
 }
 
 static void add_total(struct table *table, const struct shape *shape,
 		      const struct report *report)
 {
-	struct label total = {"", "", "", ""};
+	struct row total = {
+		.label = {"", "", "", ""},
+		.sum = report->total,
+		.anon_kib = report->anonymous.rss_kib,
+		.has_live = report->has_heap,
+		.live_bytes = report->live_bytes,
+	};
 
 	/* In the first column that is not a number. */
-	total.owner = "total";
+	total.label.owner = "total";
 	if (report->rows.by == ROWS_BY_KIND)
-		total.kind = "total";
-	add_line(table, shape, &total, &report->total,
-		 report->anonymous.rss_kib);
+		total.label.kind = "total";
+	add_line(table, shape, &total);
 }
 
 static void print_head(const struct report *report, FILE *to)
@@ -190,6 +215,18 @@ static void print_head(const struct report *report, FILE *to)
 		text_percent(rest, all));
 }
 
+static void print_foot(const struct report *report, FILE *to)
+{
+	for (size_t i = 0; i < report->rows.count; i++) {
+		if (!report->rows.row[i].estimate)
+			continue;
+		fputs("\n~ an estimate: small owners share pages, which are "
+		      "divided by live bytes\n",
+		      to);
+		return;
+	}
+}
+
 void report_print(const struct report *report, FILE *to)
 {
 	struct shape shape = shape_for_people(report);
@@ -197,48 +234,54 @@ void report_print(const struct report *report, FILE *to)
 
 	print_head(report, to);
 	table_init(&table, shape.column, shape.count);
-	for (size_t i = 0; i < report->rows.count; i++) {
-		const struct row *row = &report->rows.row[i];
-
-		add_line(&table, &shape, &row->label, &row->sum, row->anon_kib);
-	}
+	for (size_t i = 0; i < report->rows.count; i++)
+		add_line(&table, &shape, &report->rows.row[i]);
 	add_total(&table, &shape, report);
 	table_print(&table, to, table_wants_colour(to));
 	table_destroy(&table);
+	print_foot(report, to);
+}
+
+static void add_fields(struct table *table, const struct row *row, bool core)
+{
+	table_text(table, row->label.owner);
+	table_text(table, row->label.kind);
+	table_text(table, row->label.site);
+	table_text(table, row->label.name);
+	table_number(table, row->sum.rss_kib);
+	if (core) {
+		table_text(table, "");
+		table_text(table, "");
+	} else {
+		table_number(table, row->sum.pss_kib);
+		table_number(table, row->sum.swap_kib);
+	}
+	table_number(table, row->sum.size_kib);
+	table_number(table, row->sum.vmas);
+	if (row->has_live)
+		table_number(table, rows_live_kib(row->live_bytes));
+	else
+		table_text(table, "");
+	table_text(table, row->estimate ? "true" : "false");
 }
 
 /* For scripts: the keys of JSON's rows, always all of them. */
 void report_print_tsv(const struct report *report, FILE *to)
 {
 	static const struct table_column keys[] = {
-		{"", "owner", false},	{"", "kind", false},
-		{"", "site", false},	{"", "name", false},
-		{"", "rss_kib", true},	{"", "pss_kib", true},
-		{"", "swap_kib", true}, {"", "size_kib", true},
-		{"", "vmas", true},
+		{"", "owner", false},	 {"", "kind", false},
+		{"", "site", false},	 {"", "name", false},
+		{"", "rss_kib", true},	 {"", "pss_kib", true},
+		{"", "swap_kib", true},	 {"", "size_kib", true},
+		{"", "vmas", true},	 {"", "live_kib", true},
+		{"", "estimate", false},
 	};
-	bool core = report->subject->core != NULL;
 	struct table table;
 
 	table_init(&table, keys, sizeof(keys) / sizeof(keys[0]));
-	for (size_t i = 0; i < report->rows.count; i++) {
-		const struct row *row = &report->rows.row[i];
-
-		table_text(&table, row->label.owner);
-		table_text(&table, row->label.kind);
-		table_text(&table, row->label.site);
-		table_text(&table, row->label.name);
-		table_number(&table, row->sum.rss_kib);
-		if (core) {
-			table_text(&table, "");
-			table_text(&table, "");
-		} else {
-			table_number(&table, row->sum.pss_kib);
-			table_number(&table, row->sum.swap_kib);
-		}
-		table_number(&table, row->sum.size_kib);
-		table_number(&table, row->sum.vmas);
-	}
+	for (size_t i = 0; i < report->rows.count; i++)
+		add_fields(&table, &report->rows.row[i],
+			   report->subject->core != NULL);
 	table_print_tsv(&table, to);
 	table_destroy(&table);
 }

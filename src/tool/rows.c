@@ -77,11 +77,17 @@ static void grow_slots(struct rows *rows)
 		*slot_for(rows, &rows->row[i].label) = i + 1;
 }
 
-void rows_add(struct rows *rows, const struct label *label,
-	      const struct amounts *amounts, bool anonymous)
+bool rows_same(const struct rows *rows, const struct label *a,
+	       const struct label *b)
+{
+	struct label x = key_of(rows->by, a), y = key_of(rows->by, b);
+
+	return label_equal(&x, &y);
+}
+
+static struct row *row_of(struct rows *rows, const struct label *label)
 {
 	struct label key = key_of(rows->by, label);
-	struct row *row;
 	size_t *slot;
 
 	if (rows->count * 2 >= rows->nslots)
@@ -89,14 +95,30 @@ void rows_add(struct rows *rows, const struct label *label,
 	slot = slot_for(rows, &key);
 	if (*slot == 0) {
 		rows->row = mem_grow(rows->row, rows->count, &rows->cap,
-				     sizeof(*row));
+				     sizeof(*rows->row));
 		rows->row[rows->count] = (struct row){.label = key};
 		*slot = ++rows->count;
 	}
-	row = &rows->row[*slot - 1];
+	return &rows->row[*slot - 1];
+}
+
+struct row *rows_add(struct rows *rows, const struct label *label,
+		     const struct amounts *amounts, bool anonymous)
+{
+	struct row *row = row_of(rows, label);
+
 	amounts_add(&row->sum, amounts);
 	if (anonymous)
 		row->anon_kib += amounts->rss_kib;
+	return row;
+}
+
+void rows_add_live(struct rows *rows, const struct label *label, uint64_t bytes)
+{
+	struct row *row = row_of(rows, label);
+
+	row->has_live = true;
+	row->live_bytes += bytes;
 }
 
 static int descending(uint64_t a, uint64_t b)

@@ -23,6 +23,9 @@ struct row {
 	struct label label; /* what the rows are not by is "" */
 	struct amounts sum;
 	uint64_t anon_kib; /* RSS of anonymous VMAs among it */
+	bool has_live;	   /* holds heap of the shim's */
+	uint64_t live_bytes;
+	bool estimate; /* a part of the sum is one */
 };
 
 struct rows {
@@ -37,12 +40,29 @@ struct rows {
 void rows_init(struct rows *rows, enum rows_by by);
 void rows_destroy(struct rows *rows);
 
-/* Adds memory under its label, to the row it belongs to. */
-void rows_add(struct rows *rows, const struct label *label,
-	      const struct amounts *amounts, bool anonymous);
+/*
+ * Adds memory under its label, to the row it belongs to.  The row, which the
+ * next call may move.
+ */
+struct row *rows_add(struct rows *rows, const struct label *label,
+		     const struct amounts *amounts, bool anonymous);
+
+/* Adds live bytes of the heap, the same. */
+void rows_add_live(struct rows *rows, const struct label *label,
+		   uint64_t bytes);
+
+/* Whether two labels belong to one row. */
+bool rows_same(const struct rows *rows, const struct label *a,
+	       const struct label *b);
 
 /* Most resident first, then most swapped, then largest, then by label. */
 void rows_sort(struct rows *rows);
+
+/* Bytes to the nearest KiB. */
+static inline uint64_t rows_live_kib(uint64_t bytes)
+{
+	return bytes / 1024 + (bytes % 1024 >= 512);
+}
 
 void amounts_add(struct amounts *sum, const struct amounts *more);
 

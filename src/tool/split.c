@@ -25,6 +25,44 @@ void split_total(uint64_t total, const uint64_t *weight, uint64_t *share,
 	}
 }
 
+struct remainder {
+	unsigned __int128 rest;
+	size_t of;
+};
+
+/* Largest first; of equal ones the first. */
+static int by_remainder(const void *a, const void *b)
+{
+	const struct remainder *x = a, *y = b;
+
+	if (x->rest != y->rest)
+		return x->rest > y->rest ? -1 : 1;
+	return x->of < y->of ? -1 : x->of > y->of;
+}
+
+void split_largest(uint64_t total, const uint64_t *weight, uint64_t *share,
+		   size_t n)
+{
+	struct remainder *remainder = mem_zalloc(n, sizeof(*remainder));
+	unsigned __int128 sum = 0;
+	uint64_t left = total;
+
+	for (size_t i = 0; i < n; i++)
+		sum += weight[i];
+	for (size_t i = 0; i < n; i++) {
+		unsigned __int128 part = (unsigned __int128)total * weight[i];
+
+		share[i] = sum != 0 ? (uint64_t)(part / sum) : 0;
+		remainder[i].rest = sum != 0 ? part % sum : 0;
+		remainder[i].of = i;
+		left -= share[i];
+	}
+	qsort(remainder, n, sizeof(*remainder), by_remainder);
+	for (size_t i = 0; sum != 0 && i < n && left > 0; i++, left--)
+		share[remainder[i].of]++;
+	free(remainder);
+}
+
 static uint64_t sum_of(const uint64_t *value, size_t n)
 {
 	uint64_t sum = 0;

@@ -37,4 +37,12 @@ void split_figures(const struct vma *vma, struct split_part *parts, size_t n,
 void split_total(uint64_t total, const uint64_t *weight, uint64_t *share,
 		 size_t n);
 
+/*
+ * The same by largest remainders: every share is its proportion cut to a whole
+ * number, and those that lost most by that get 1 more.  A share of weight 0 is
+ * 0.  All weights 0: all shares are, too, and nothing adds up.
+ */
+void split_largest(uint64_t total, const uint64_t *weight, uint64_t *share,
+		   size_t n);
+
 #endif

@@ -130,7 +130,7 @@ test_json_is_json_for_odd_names() {
 	holds "all(0x20 <= ord(c) < 0x7f for row in r['rows'] \
 		if row['kind'] == 'mmap' for c in row['name'])"
 	"$anonshim" report "$pid" --tsv --by name >tsv
-	awk -F '\t' 'NF != 9 { exit 1 }' tsv || fail "a line of tsv is torn"
+	awk -F '\t' 'NF != 11 { exit 1 }' tsv || fail "a line of tsv is torn"
 	"$anonshim" report "$pid" >table
 	! grep -q $'[\x01-\x08\x0b-\x1f\x7f]' table || fail "controls in table"
 }
@@ -140,7 +140,7 @@ test_tsv() {
 	"$anonshim" report "$pid" --tsv --by name >tsv
 	head -n 1 tsv >first
 	printf 'owner\tkind\tsite\tname\trss_kib\tpss_kib\tswap_kib\t%s\n' \
-		$'size_kib\tvmas' >wanted
+		$'size_kib\tvmas\tlive_kib\testimate' >wanted
 	same first wanted
 	report --by name
 	local sum

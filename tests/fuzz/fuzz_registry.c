@@ -9,6 +9,8 @@
  */
 #include "tool/registry_read.h"
 
+#include "tool/heap_live.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +39,15 @@ static int fuzz_read(struct space *space, uint64_t addr, void *to, size_t len)
 static void put_right(struct registry_head *head)
 {
 	static const size_t elem[REGISTRY_TABLES] = {
-		1, sizeof(struct registry_module), sizeof(struct registry_site),
-		sizeof(uint64_t), sizeof(struct registry_region)};
+		[REGISTRY_STRINGS] = 1,
+		[REGISTRY_MODULES] = sizeof(struct registry_module),
+		[REGISTRY_SITES] = sizeof(struct registry_site),
+		[REGISTRY_FRAMES] = sizeof(uint64_t),
+		[REGISTRY_REGIONS] = sizeof(struct registry_region),
+		[REGISTRY_ARENAS] = sizeof(struct registry_arena),
+		[REGISTRY_CACHES] = sizeof(struct registry_cache),
+		[REGISTRY_ACCOUNTS] = sizeof(struct registry_account),
+	};
 
 	if (head->magic[0] & 1)
 		return;
@@ -64,6 +73,31 @@ static volatile size_t sink;
 static void read_to_end(const char *text)
 {
 	sink += strlen(text);
+}
+
+static void check_heap(const struct registry *reg)
+{
+	uint64_t *live = heap_live_bytes(reg);
+
+	for (uint64_t i = 1; i < reg->narenas; i++) {
+		uint32_t site = reg->arenas[i].site;
+		uint32_t first = registry_arena(reg, site);
+
+		if (live[i] > INT64_MAX ||
+		    (site && (site >= reg->nsites || !first || first > i)))
+			abort();
+	}
+	for (uint64_t i = 0; i < reg->ncaches; i++) {
+		uint32_t arena = reg->caches[i].arena;
+
+		if (!arena || arena >= reg->narenas || !reg->arenas[arena].site)
+			abort();
+	}
+	for (uint64_t i = 0; i < reg->naccounts; i++)
+		if (!reg->accounts[i].site ||
+		    reg->accounts[i].site >= reg->nsites)
+			abort();
+	free(live);
 }
 
 static void check(const struct registry *reg)
@@ -107,8 +141,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(copy, data, size);
 	put_right((struct registry_head *)copy);
 	f.bytes = copy;
-	if (!registry_read(&reg, &f.space, BASE))
+	if (!registry_read(&reg, &f.space, BASE)) {
 		check(&reg);
+		check_heap(&reg);
+	}
 	registry_destroy(&reg);
 	free(copy);
 	return 0;

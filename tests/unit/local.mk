@@ -185,6 +185,7 @@ tests_unit_test_unwind_LDADD = $(UNIT_LDADD) $(ORACLE_LIBS)
 tool_unit_tests = \
 	tests/unit/test_tool_attribute \
 	tests/unit/test_tool_elf_core \
+	tests/unit/test_tool_heap \
 	tests/unit/test_tool_label \
 	tests/unit/test_tool_process \
 	tests/unit/test_tool_registry_read \
@@ -205,6 +206,11 @@ tests_unit_test_tool_elf_core_SOURCES = tests/unit/test_tool_elf_core.c \
 	tests/unit/test_tool_fixture.h
 tests_unit_test_tool_elf_core_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_tool_elf_core_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_heap_SOURCES = tests/unit/test_tool_heap.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_heap_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_heap_LDADD = $(TOOL_UNIT_LDADD)
 
 tests_unit_test_tool_label_SOURCES = tests/unit/test_tool_label.c \
 	tests/unit/test_tool_fixture.h

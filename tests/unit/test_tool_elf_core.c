@@ -322,9 +322,15 @@ static void put_registry(void)
 		.self = REG_AT + PAGE,
 		.page_bytes = PAGE,
 	};
-	static const uint32_t bytes[] = {
-		1, sizeof(struct registry_module), sizeof(struct registry_site),
-		8, sizeof(struct registry_region),
+	static const uint32_t bytes[REGISTRY_TABLES] = {
+		[REGISTRY_STRINGS] = 1,
+		[REGISTRY_MODULES] = sizeof(struct registry_module),
+		[REGISTRY_SITES] = sizeof(struct registry_site),
+		[REGISTRY_FRAMES] = sizeof(uint64_t),
+		[REGISTRY_REGIONS] = sizeof(struct registry_region),
+		[REGISTRY_ARENAS] = sizeof(struct registry_arena),
+		[REGISTRY_CACHES] = sizeof(struct registry_cache),
+		[REGISTRY_ACCOUNTS] = sizeof(struct registry_account),
 	};
 
 	for (int i = 0; i < REGISTRY_TABLES; i++) {
@@ -363,6 +369,7 @@ Test(tool_elf_core, is_a_subject)
 	write_image(image.size);
 	cr_assert_eq(subject_open_core(&subject, path), CLI_OK);
 	cr_assert(subject.has_registry);
+	cr_assert_eq(subject.registry.bad, 0);
 	cr_assert_str_eq(subject_source(&subject), "registry");
 	cr_assert_eq(subject.pid, 4711);
 	cr_assert_str_eq(subject.exe, "victim");

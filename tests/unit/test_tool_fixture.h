@@ -72,6 +72,9 @@ struct fake_registry {
 	struct registry_site sites[16];
 	uint64_t frames[16];
 	struct registry_region regions[3][16]; /* chunks of 4, 8 and 16 */
+	struct registry_arena arenas[8];
+	struct registry_cache caches[8];
+	struct registry_account accounts[16];
 };
 
 static inline void fake_table(struct fake_registry *fake, int id, size_t bytes,
@@ -110,6 +113,12 @@ static inline void fake_registry_init(struct fake_registry *fake)
 		   fake->frames, sizeof(fake->frames));
 	fake_table(fake, REGISTRY_REGIONS, sizeof(fake->regions[0][0]), 4,
 		   fake->regions[0], sizeof(fake->regions[0]));
+	fake_table(fake, REGISTRY_ARENAS, sizeof(fake->arenas[0]), 8,
+		   fake->arenas, sizeof(fake->arenas));
+	fake_table(fake, REGISTRY_CACHES, sizeof(fake->caches[0]), 8,
+		   fake->caches, sizeof(fake->caches));
+	fake_table(fake, REGISTRY_ACCOUNTS, sizeof(fake->accounts[0]), 16,
+		   fake->accounts, sizeof(fake->accounts));
 	regions->chunk[1] = regions->chunk[0] + 0x1000;
 	regions->chunk[2] = regions->chunk[0] + 0x2000;
 	fake_map(&fake->memory, regions->chunk[1], fake->regions[1],
@@ -160,6 +169,41 @@ static inline struct registry_region *fake_region(struct fake_registry *fake,
 	region->end = FAKE_PAGE + to * UINT64_C(4096);
 	region->site = site;
 	return region;
+}
+
+/* The index of a new arena. */
+static inline uint32_t fake_arena(struct fake_registry *fake, uint32_t site,
+				  uint32_t flags, int64_t direct)
+{
+	struct registry_table *table = &fake->head.table[REGISTRY_ARENAS];
+	struct registry_arena *arena = &fake->arenas[table->count];
+
+	*arena = (struct registry_arena){site, flags, direct};
+	return (uint32_t)table->count++;
+}
+
+/* A new cache, its magazines empty. */
+static inline struct registry_cache *fake_cache(struct fake_registry *fake,
+						uint32_t arena, int64_t net)
+{
+	struct registry_table *table = &fake->head.table[REGISTRY_CACHES];
+	struct registry_cache *cache = &fake->caches[table->count++];
+
+	cache->arena = arena;
+	cache->net = net;
+	return cache;
+}
+
+/* A new account. */
+static inline struct registry_account *fake_account(struct fake_registry *fake,
+						    uint32_t site, int64_t live)
+{
+	struct registry_table *table = &fake->head.table[REGISTRY_ACCOUNTS];
+	struct registry_account *account = &fake->accounts[table->count++];
+
+	account->site = site;
+	account->live = live;
+	return account;
 }
 
 #endif

@@ -128,7 +128,7 @@ Test(tool_registry_read, refuses_a_damaged_head)
 	REFUSED(fake.head.self += 4096);
 	REFUSED(fake.head.page_bytes = 0);
 	REFUSED(fake.head.page_bytes = 4097);
-	for (int id = 0; id < REGISTRY_TABLES; id++) {
+	for (int id = 0; id < REGISTRY_ARENAS; id++) {
 		struct registry_table *table = &fake.head.table[id];
 
 		REFUSED(table->elem_bytes++);
@@ -142,11 +142,117 @@ Test(tool_registry_read, refuses_a_damaged_head)
 #undef REFUSED
 }
 
+/* The heap's tables: regions are known without them. */
+Test(tool_registry_read, does_without_a_damaged_table_of_the_heap)
+{
+	const struct registry_head good = fake.head;
+
+#define SPARED(damage)                                            \
+	do {                                                      \
+		fake.head = good;                                 \
+		damage;                                           \
+		cr_assert_eq(read_fake(), 0, #damage);            \
+		cr_assert_eq(reg.bad, 1, #damage);                \
+		cr_assert_eq(reg.nregions, 3, #damage);           \
+		cr_assert(reg.narenas <= 1 && reg.ncaches == 0 && \
+				  reg.naccounts == 0,             \
+			  #damage);                               \
+		cr_assert_eq(registry_arena(&reg, 1), 0);         \
+		registry_destroy(&reg);                           \
+	} while (0)
+
+	for (int id = REGISTRY_ARENAS; id <= REGISTRY_ACCOUNTS; id++) {
+		struct registry_table *table = &fake.head.table[id];
+
+		SPARED(table->elem_bytes++);
+		SPARED(table->first_elems = 0);
+		SPARED(table->first_elems = 3);
+		SPARED(table->count = UINT64_MAX);
+		SPARED(table->count = UINT64_C(1) << 40);
+		SPARED(table->count = 100000);
+		SPARED(table->chunk[0] = 0x1234; table->count = 2);
+	}
+#undef SPARED
+}
+
+Test(tool_registry_read, reads_the_heap)
+{
+	uint32_t arena = fake_arena(&fake, 1, 0, 100);
+
+	fake_arena(&fake, 2, ARENA_SHARED, 0);
+	fake_arena(&fake, 1, 0, 7);
+	fake_cache(&fake, arena, 50)->magazine[3] =
+		(struct registry_magazine){0, 2, 8};
+	fake_cache(&fake, 0, 0); /* free slots */
+	fake_account(&fake, 0, 0);
+	fake_account(&fake, 2, 99);
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.bad, 0);
+	cr_assert_eq(reg.narenas, 4);
+	cr_assert_eq(reg.arenas[1].direct, 100);
+	cr_assert_eq(registry_arena(&reg, 1), 1);
+	cr_assert_eq(registry_arena(&reg, 2), 2);
+	cr_assert_eq(registry_arena(&reg, 0), 0);
+	cr_assert_eq(registry_arena(&reg, UINT32_MAX), 0);
+	cr_assert_eq(reg.ncaches, 1);
+	cr_assert_eq(reg.caches[0].magazine[3].n, 2);
+	cr_assert_eq(reg.naccounts, 1);
+	cr_assert_eq(reg.accounts[0].live, 99);
+}
+
+Test(tool_registry_read, takes_a_heap_of_which_no_chunk_was_needed)
+{
+	for (int id = REGISTRY_ARENAS; id <= REGISTRY_ACCOUNTS; id++)
+		fake.head.table[id].chunk[0] = 0;
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.bad, 0);
+	cr_assert_eq(reg.nregions, 3);
+	cr_assert_eq(registry_arena(&reg, 1), 0);
+}
+
+Test(tool_registry_read, leaves_out_what_of_the_heap_makes_no_sense)
+{
+	uint32_t good = fake_arena(&fake, 1, 0, -5);
+	uint32_t bad = fake_arena(&fake, 3, 0, 0); /* no such site */
+
+	fake_arena(&fake, 2, 0, INT64_MAX);
+	fake_cache(&fake, good, -5);
+	fake_cache(&fake, bad, 5); /* falls with its arena, not by itself */
+	fake_cache(&fake, 4, 5);
+	fake_cache(&fake, good, INT64_MIN);
+	fake_cache(&fake, good, 5)->magazine[1].n = 1; /* above its cap */
+	fake_cache(&fake, good, 5)->magazine[HEAP_CLASSES - 1].cap = UINT32_MAX;
+	fake_account(&fake, 3, 1);
+	fake_account(&fake, 1, INT64_MAX);
+	fake_account(&fake, 1, -1);
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.bad, 2 + 4 + 2);
+	cr_assert_eq(reg.narenas, 4);
+	cr_assert_eq(reg.arenas[bad].site, 0);
+	cr_assert_eq(registry_arena(&reg, 2), 0);
+	cr_assert_eq(reg.ncaches, 1);
+	cr_assert_eq(reg.caches[0].net, -5);
+	cr_assert_eq(reg.naccounts, 1);
+	cr_assert_eq(reg.accounts[0].live, -1);
+}
+
 Test(tool_registry_read, says_which_version_it_met)
 {
 	fake.head.version = 9;
 	cr_assert_eq(read_fake(), -EBADMSG);
-	cr_assert_str_eq(reg.why, "its version is 9 and this tool reads 1");
+	cr_assert_str_eq(reg.why, "its version is 9 and this tool reads 2");
+}
+
+/* The heap is read first and would be there, unchecked. */
+Test(tool_registry_read, leaves_nothing_behind_that_was_not_checked)
+{
+	fake_cache(&fake, fake_arena(&fake, 1, 0, 1), 1)->arena = UINT32_MAX;
+	fake_account(&fake, UINT32_MAX, 1);
+	fake.head.table[REGISTRY_SITES].chunk[0] = 0x1234;
+	cr_assert_eq(read_fake(), -EBADMSG);
+	cr_assert_eq(reg.narenas + reg.ncaches + reg.naccounts, 0);
+	cr_assert_eq(reg.nregions, 0);
+	cr_assert_neq(reg.why[0], '\0');
 }
 
 Test(tool_registry_read, passes_errors_of_the_memory_on)
@@ -259,32 +365,49 @@ Test(tool_registry_read, knows_a_head_by_its_own_address)
 	cr_assert_not(registry_is_head(&fake.memory.space, FAKE_HEAD));
 }
 
+static uint32_t damage(uint32_t seed, void *bytes, size_t size)
+{
+	seed = seed * 1103515245 + 12345;
+	((char *)bytes)[(seed >> 8) % size] ^= (char)(seed >> 24);
+	return seed;
+}
+
+static void check_bounds(void)
+{
+	for (uint64_t i = 0; i < reg.nregions; i++)
+		cr_assert(reg.regions[i].site == 0 ||
+			  reg.regions[i].site < reg.nsites);
+	for (uint64_t i = 1; i < reg.narenas; i++)
+		cr_assert(reg.arenas[i].site == 0 ||
+			  reg.arenas[i].site < reg.nsites);
+	for (uint64_t i = 0; i < reg.ncaches; i++)
+		cr_assert(reg.caches[i].arena < reg.narenas);
+	for (uint64_t i = 0; i < reg.naccounts; i++)
+		cr_assert(reg.accounts[i].site < reg.nsites);
+}
+
 /* Random damage anywhere: any answer will do, but an answer, and in bounds. */
 Test(tool_registry_read, survives_random_damage)
 {
-	unsigned seed = 1;
+	uint32_t seed = 1;
 
 	for (int round = 0; round < 3000; round++) {
-		char *bytes = (char *)&fake.head;
-
 		build();
+		for (uint32_t i = 1; i < 4; i++) {
+			fake_cache(&fake, fake_arena(&fake, i % 3, 0, 9), 9);
+			fake_account(&fake, i % 3, 9);
+		}
 		for (int hit = 0; hit < 4; hit++) {
-			seed = seed * 1103515245 + 12345;
-			bytes[(seed >> 8) % sizeof(fake.head)] ^=
-				(char)(seed >> 24);
-			seed = seed * 1103515245 + 12345;
-			((char *)fake
-				 .sites)[(seed >> 8) % sizeof(fake.sites)] ^=
-				(char)(seed >> 24);
-			seed = seed * 1103515245 + 12345;
-			((char *)fake.regions[0])[(seed >> 8) % 160] ^=
-				(char)(seed >> 24);
+			seed = damage(seed, &fake.head, sizeof(fake.head));
+			seed = damage(seed, fake.sites, sizeof(fake.sites));
+			seed = damage(seed, fake.regions[0], 160);
+			seed = damage(seed, fake.arenas, 64);
+			seed = damage(seed, fake.caches, 2752);
+			seed = damage(seed, fake.accounts, 64);
 		}
 		fake.head.generation = 2; /* or each round would take 100 ms */
 		if (read_fake() == 0)
-			for (uint64_t i = 0; i < reg.nregions; i++)
-				cr_assert(reg.regions[i].site == 0 ||
-					  reg.regions[i].site < reg.nsites);
+			check_bounds();
 		registry_destroy(&reg);
 	}
 }

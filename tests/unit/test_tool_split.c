@@ -201,3 +201,39 @@ Test(tool_split, large_numbers_do_not_overflow)
 	cr_assert_eq(share[0] + share[1], UINT64_MAX / 2);
 	cr_assert_leq(share[1] - share[0], 1);
 }
+
+Test(tool_split, largest_remainders_win)
+{
+	uint64_t weight[] = {1, 1, 4000, 0, 4000};
+	uint64_t share[5];
+
+	split_largest(3, weight, share, 5);
+	cr_assert_arr_eq(share, ((uint64_t[]){0, 0, 2, 0, 1}), sizeof(share));
+	split_largest(8002, weight, share, 5);
+	cr_assert_arr_eq(share, weight, sizeof(share));
+	split_largest(0, weight, share, 5);
+	for (size_t i = 0; i < 5; i++)
+		cr_assert_eq(share[i], 0);
+}
+
+Test(tool_split, largest_remainders_add_up_to_the_total)
+{
+	uint64_t weight[100], share[100], seed = 1, upto = 1;
+
+	for (int round = 0; round < 500; round++) {
+		uint64_t sum = 0, total = upto;
+
+		for (size_t i = 0; i < 100; i++) {
+			seed = seed * UINT64_C(6364136223846793005) + 1;
+			weight[i] = i % 7 != 0 ? seed >> (seed >> 58) : 0;
+		}
+		split_largest(total, weight, share, 100);
+		for (size_t i = 0; i < 100; i++) {
+			cr_assert(weight[i] != 0 || share[i] == 0);
+			sum += share[i];
+		}
+		cr_assert_eq(sum, total);
+		upto = upto * 3 + 1;
+		upto &= UINT64_MAX >> 8;
+	}
+}

@@ -149,17 +149,19 @@ Test(tool_subject, names_in_the_kernel_are_rows)
 	cr_assert_eq(open_subject(), CLI_OK);
 	text = report(ROWS_BY_NAME, report_print_tsv);
 	check_has(text, "owner\tkind\tsite\tname\trss_kib\tpss_kib\t"
-			"swap_kib\tsize_kib\tvmas\n");
+			"swap_kib\tsize_kib\tvmas\tlive_kib\testimate\n");
 	check_has(text, "libssl.so.3\tmmap\tCRYPTO_secure_malloc_init\t"
 			"libssl.so.3: mmap CRYPTO_secure_malloc_init\t"
-			"100\t100\t8\t1024\t1\n");
+			"100\t100\t8\t1024\t1\t\tfalse\n");
 	check_has(text, "libssl.so.3\tbss\t\tlibssl.so.3: bss\t12\t12\t0\t"
-			"1024\t1\n");
+			"1024\t1\t\tfalse\n");
 	check_has(text, "server\tmmap\tpool\tserver: mmap pool\t24\t");
-	check_has(text, "glibc\tmmap\tx\t glibc: x\t4\t4\t0\t64\t1\n");
+	check_has(text, "glibc\tmmap\tx\t glibc: x\t4\t4\t0\t64\t1\t\tfalse\n");
 	check_has(text, "(unattributed)\t(unattributed)\t\t\t16\t16\t0\t64\t1");
-	check_has(text, "[heap]\theap\t\t[heap]\t40\t40\t4\t1024\t1\n");
-	check_has(text, "server\tstack\tmain\t[stack]\t20\t20\t0\t132\t1\n");
+	check_has(text,
+		  "[heap]\theap\t\t[heap]\t40\t40\t4\t1024\t1\t\tfalse\n");
+	check_has(text,
+		  "server\tstack\tmain\t[stack]\t20\t20\t0\t132\t1\t\tfalse\n");
 	check_has(text, "server\tfile\t\t/opt/bin/server\t8\t");
 	check_has(text, "memfd:j\\\\it\tfile\t\t/memfd:j\\\\it (deleted)\t4");
 	free(text);
@@ -184,7 +186,9 @@ Test(tool_subject, json_has_the_head_and_adds_up)
 	check_has(text, "{\"owner\": \"libssl.so.3\", \"kind\": \"\", "
 			"\"site\": \"\", \"name\": \"\", \"rss_kib\": 112, "
 			"\"pss_kib\": 112, \"swap_kib\": 8, "
-			"\"size_kib\": 2048, \"vmas\": 2}");
+			"\"size_kib\": 2048, \"vmas\": 2, "
+			"\"live_kib\": null, \"estimate\": false}");
+	check_has(text, "\"live_kib\": null,\n  \"rows\": [");
 	check_has(text, "\"memfd:j\\\\it\"");
 	free(text);
 }
