@@ -65,7 +65,7 @@ record() {
 take_turns() {
 	local i j name line n=${#heap_allocators[@]}
 
-	heap_command="${*:2}"
+	heap_command="$*"
 	rm -rf "$tmp/runs"
 	mkdir "$tmp/runs"
 	for ((i = 0; i < heap_rounds; i++)); do
@@ -235,8 +235,10 @@ redis() {
 	local elapsed socket=$tmp/redis.sock i
 
 	trap '[[ -z $redis_server ]] || kill "$redis_server" || :' EXIT
-	measured "$1" redis-server --port 0 --unixsocket "$socket" --save '' \
-		--appendonly no --dir "$tmp" >"$tmp/redis.measured" &
+	# not by a function: the process is to be measure's own
+	"$programs/measure" ${1:+-p "$1"} redis-server --port 0 --save '' \
+		--unixsocket "$socket" --appendonly no --dir "$tmp" \
+		</dev/null >"$tmp/redis.measured" &
 	redis_server=$!
 	for ((i = 0; i < 100; i++)); do
 		redis-cli -s "$socket" ping >"$tmp/redis.ping" 2>&1 && break

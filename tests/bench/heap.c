@@ -186,15 +186,15 @@ static void grow(unsigned long n, int count)
 	char *buffers[2] = {NULL};
 	size_t bytes = 16;
 
-	while (n > 0) {
-		for (int i = 0; i<count; i++, n -= n> 0) {
+	for (unsigned long done = 0; done < n; done += (unsigned)count) {
+		for (int i = 0; i < count; i++) {
 			buffers[i] = escaped(realloc(buffers[i], bytes));
 			if (!buffers[i])
 				abort();
 			touched(buffers[i] + bytes - 1);
 		}
 		bytes += bytes / 2;
-		if (bytes <= 16 << 20 && n > 0)
+		if (bytes <= 16 << 20)
 			continue;
 		bytes = 16;
 		for (int i = 0; i < count; i++) {
@@ -202,6 +202,8 @@ static void grow(unsigned long n, int count)
 			buffers[i] = NULL;
 		}
 	}
+	for (int i = 0; i < count; i++)
+		free(buffers[i]);
 }
 
 static void realloc_alone(unsigned long n)

@@ -7,7 +7,7 @@
  * an exit of the child at once, and the wait for it; the median of several.
  *
  * heap_pages freed BLOCK_BYTES: 1 GiB in such blocks, all touched.  Prints
- * "freed" once they are freed, and, when it has gone on for 12 s with a few
+ * "freed" once they are freed, and, when it has gone on for 12 s with some
  * small blocks now and then, MiB resident.
  */
 #include <dlfcn.h>
@@ -26,7 +26,7 @@
 #define FREED_BYTES (1ul << 30)
 #define TICKS 1200
 #define TICK_NS 10000000
-#define TICK_BLOCKS 100
+#define TICK_BLOCKS 1000
 
 typedef void *owner_function(size_t bytes);
 
@@ -151,6 +151,7 @@ static void fill_and_free(size_t block_bytes)
 	}
 }
 
+/* Enough of a size at a time that thread caches do not serve them all. */
 static void go_on(void)
 {
 	const struct timespec tick = {0, TICK_NS};
@@ -158,7 +159,7 @@ static void go_on(void)
 
 	for (int i = 0; i < TICKS; i++) {
 		for (int j = 0; j < TICK_BLOCKS; j++)
-			blocks[j] = malloc((size_t)(16 + j * 16));
+			blocks[j] = malloc((size_t)(16 + i % 16 * 16));
 		for (int j = 0; j < TICK_BLOCKS; j++) {
 			__asm__ volatile("" : : "r"(blocks[j]) : "memory");
 			free(blocks[j]);

@@ -4,7 +4,7 @@
  * preloaded into it alone, its output thrown away.  Prints medians, in one
  * line: milliseconds elapsed, milliseconds of processor time, and the most
  * memory resident, in KiB.  SIGTERM goes on to COMMAND, which for a server is
- * the way to end.
+ * the way to end; it comes too when who started this ends.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -159,6 +160,7 @@ int main(int argc, char **argv)
 		  &(struct sigaction){.sa_handler = pass_on,
 				      .sa_flags = SA_RESTART},
 		  NULL);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
 	for (int i = 0; i < times; i++)
