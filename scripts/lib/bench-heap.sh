@@ -11,7 +11,7 @@
 
 heap_parts=(heap-micro heap-programs heap-fork heap-freed)
 declare -A heap_library=()
-heap_allocators=() heap_missing=() redis_server=''
+heap_allocators=() heap_missing=()
 
 # library_called SONAME: its path, or nothing.
 library_called() {
@@ -236,8 +236,10 @@ program_rows() {
 
 # redis LIBRARY: the time of the benchmark's, and what the server took. Debian's
 # server is linked with jemalloc, so that glibc has to be preloaded like others.
-redis() {
-	local library=${1:-libc.so.6} elapsed socket=$tmp/redis.sock i
+# A shell of its own, whose end is the end of the server.
+redis() (
+	library=${1:-libc.so.6} socket=$tmp/redis.sock elapsed=''
+	redis_server=''
 
 	trap '[[ -z $redis_server ]] || kill "$redis_server" 2>/dev/null' EXIT
 	# not by a function: the process is to be measure's own
@@ -246,7 +248,7 @@ redis() {
 		</dev/null >"$tmp/redis.measured" &
 	redis_server=$!
 	for ((i = 0; i < 100; i++)); do
-		kill -0 "$redis_server" 2>/dev/null || return
+		kill -0 "$redis_server" 2>/dev/null || exit
 		redis-cli -s "$socket" ping >"$tmp/redis.ping" 2>&1 && break
 		sleep 0.05
 	done
@@ -258,7 +260,7 @@ redis() {
 	redis_server=''
 	[[ -z $elapsed ]] || awk -v ms="$elapsed" '{ print ms, $2, $3 }' \
 		"$tmp/redis.measured"
-}
+)
 
 # has COMMAND...: or says that it is left out.
 has() {
