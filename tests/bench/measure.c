@@ -3,14 +3,17 @@
  * measure [-p LIBRARY] [-n TIMES] COMMAND...: runs it TIMES times, with LIBRARY
  * preloaded into it alone, its output thrown away.  Prints medians, in one
  * line: milliseconds elapsed, milliseconds of processor time, and the most
- * memory resident, in KiB.
+ * memory resident, in KiB.  SIGTERM goes on to COMMAND, which for a server is
+ * the way to end; it comes too when who started this ends.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -22,6 +25,7 @@
 extern char **environ;
 
 static double elapsed_ms[TIMES_MAX], cpu_ms[TIMES_MAX], rss_kib[TIMES_MAX];
+static volatile sig_atomic_t running;
 
 static double now_ms(void)
 {
@@ -42,6 +46,36 @@ static void fail(const char *what, int error)
 	exit(1);
 }
 
+static void pass_on(int signal)
+{
+	if (running)
+		kill((pid_t)running, signal);
+	else
+		_exit(128 + signal);
+}
+
+/* SIGTERM waits until it is known whom to pass it on to. */
+static int spawn(pid_t *pid, char **command, char **environment,
+		 const posix_spawn_file_actions_t *actions)
+{
+	posix_spawnattr_t attributes;
+	sigset_t term, old;
+	int error;
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, &old);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setsigmask(&attributes, &old);
+	error = posix_spawnp(pid, command[0], actions, &attributes, command,
+			     environment);
+	posix_spawnattr_destroy(&attributes);
+	running = error ? 0 : *pid;
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return error;
+}
+
 static void run(char **command, char **environment,
 		const posix_spawn_file_actions_t *actions, int i)
 {
@@ -50,12 +84,12 @@ static void run(char **command, char **environment,
 	int status, error;
 	pid_t pid;
 
-	error = posix_spawnp(&pid, command[0], actions, NULL, command,
-			     environment);
+	error = spawn(&pid, command, environment, actions);
 	if (error)
 		fail(command[0], error);
 	if (wait4(pid, &status, 0, &usage) != pid)
 		fail("wait4", errno);
+	running = 0;
 	elapsed_ms[i] = now_ms() - start;
 	cpu_ms[i] = timeval_ms(usage.ru_utime) + timeval_ms(usage.ru_stime);
 	rss_kib[i] = (double)usage.ru_maxrss;
@@ -122,6 +156,11 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	environment = make_environment(library);
+	sigaction(SIGTERM,
+		  &(struct sigaction){.sa_handler = pass_on,
+				      .sa_flags = SA_RESTART},
+		  NULL);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
 	for (int i = 0; i < times; i++)
