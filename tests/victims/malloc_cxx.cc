@@ -204,13 +204,17 @@ static void objects()
 {
 	auto *many = new Counted[100];
 
+	sink = many;
 	CHECK(alive == 100);
 	delete[] many;
 	CHECK(!alive);
 	auto *wide = new Wide[3];
 	CHECK((uintptr_t)wide % 256 == 0);
 	delete[] wide;
-	delete new Own;
+	own_calls = 0;
+	auto *own = new Own;
+	sink = own;
+	delete own;
 	CHECK(own_calls == 2);
 	for (int i = 0; i < 1000; i++) {
 		try {
