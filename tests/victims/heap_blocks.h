@@ -43,10 +43,10 @@ static char owner_name[OWNERS_MAX][32];
 static unsigned nowners;
 static atomic_uint faults;
 
-#define FAULT(...)                                                         \
-	do {                                                               \
-		if (atomic_fetch_add(&faults, 1) < FAULTS_SHOWN)           \
-			dprintf(1, __VA_ARGS__);                           \
+#define FAULT(...)                                               \
+	do {                                                     \
+		if (atomic_fetch_add(&faults, 1) < FAULTS_SHOWN) \
+			dprintf(1, __VA_ARGS__);                 \
 	} while (0)
 
 /* ---- content ---- */
@@ -117,8 +117,8 @@ static void check_overlap(size_t n)
 		const struct block *b = &sorted[i];
 
 		if (b->p + malloc_usable_size(b->p) > b[1].p)
-			FAULT("blocks %p of %zu and %p overlap\n",
-			      (void *)b->p, b->size, (void *)b[1].p);
+			FAULT("blocks %p of %zu and %p overlap\n", (void *)b->p,
+			      b->size, (void *)b[1].p);
 	}
 }
 
@@ -226,8 +226,8 @@ static void check_place(const struct block *b, uintptr_t address)
 	site = element(REGISTRY_SITES, r->site);
 	name = element(REGISTRY_STRINGS, site->owner);
 	if (arena->flags & ARENA_SHARED)
-		FAULT("block %p of %zu lies with small owners'\n",
-		      (void *)b->p, b->size);
+		FAULT("block %p of %zu lies with small owners'\n", (void *)b->p,
+		      b->size);
 	else if (site->kind != KIND_HEAP || !owner_matches(b, name))
 		FAULT("block %p of %zu lies in memory of %s, not of %s\n",
 		      (void *)b->p, b->size, name,

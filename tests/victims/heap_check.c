@@ -283,7 +283,7 @@ static void verify(bool with_owners, unsigned long seed, unsigned round)
 
 static void give_back(void)
 {
-	struct worker w = { .random = 1 };
+	struct worker w = {.random = 1};
 
 	for (size_t i = 0; i < SLOTS; i++)
 		if (slots[i].block.p)

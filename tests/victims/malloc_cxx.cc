@@ -15,18 +15,18 @@
 #include <unistd.h>
 #include <vector>
 
-#define CHECK(true_one)                                           \
-	do {                                                      \
-		if (!(true_one)) {                                \
-			dprintf(2, "%s:%d: %s does not hold\n",   \
-				__FILE__, __LINE__, #true_one);   \
-			_exit(1);                                 \
-		}                                                 \
+#define CHECK(true_one)                                                   \
+	do {                                                              \
+		if (!(true_one)) {                                        \
+			dprintf(2, "%s:%d: %s does not hold\n", __FILE__, \
+				__LINE__, #true_one);                     \
+			_exit(1);                                         \
+		}                                                         \
 	} while (0)
 
 /* libstdc++ 12 itself rounds SIZE_MAX up to the alignment, and so to none. */
-static volatile size_t huge_sizes[] = { SIZE_MAX - 64, SIZE_MAX - 4096,
-					SIZE_MAX / 2 + 1, SIZE_MAX / 2 };
+static volatile size_t huge_sizes[] = {SIZE_MAX - 64, SIZE_MAX - 4096,
+				       SIZE_MAX / 2 + 1, SIZE_MAX / 2};
 static volatile size_t none;
 static void *volatile sink; /* keeps calls from being left out */
 
@@ -68,17 +68,15 @@ static void aligned_forms()
 
 		for (size_t n = 1; n < 100000; n = n * 5 + 1) {
 			operator delete(used(operator new(n, a), n, to), a);
-			operator delete[](used(operator new[](n, a), n, to),
-					  a);
+			operator delete[](used(operator new[](n, a), n, to), a);
 			operator delete(used(operator new(n, a), n, to), n, a);
 			operator delete[](used(operator new[](n, a), n, to), n,
 					  a);
-			operator delete(used(operator new(n, a, std::nothrow),
-					     n, to),
-					a, std::nothrow);
+			operator delete(
+				used(operator new(n, a, std::nothrow), n, to),
+				a, std::nothrow);
 			operator delete[](
-				used(operator new[](n, a, std::nothrow), n,
-				     to),
+				used(operator new[](n, a, std::nothrow), n, to),
 				a, std::nothrow);
 		}
 		operator delete(operator new(none, a), a);
@@ -142,8 +140,7 @@ static void handlers()
 			CHECK(throws([=] { sink = operator new(n); }));
 		else if (form == 1)
 			CHECK(throws([=] {
-				sink = operator new[](
-					n, (std::align_val_t)128);
+				sink = operator new[](n, (std::align_val_t)128);
 			}));
 		else if (form == 2)
 			CHECK(!operator new(n, std::nothrow));
@@ -170,8 +167,14 @@ static int alive;
 
 struct Counted {
 	char bytes[40];
-	Counted() { alive++; }
-	~Counted() { alive--; }
+	Counted()
+	{
+		alive++;
+	}
+	~Counted()
+	{
+		alive--;
+	}
 };
 
 struct alignas(256) Wide {
@@ -197,7 +200,10 @@ struct Own {
 
 struct Fails {
 	char bytes[1000];
-	Fails() { throw 5; }
+	Fails()
+	{
+		throw 5;
+	}
 };
 
 static void objects()

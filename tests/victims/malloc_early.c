@@ -32,8 +32,8 @@ static void preinit(void)
 	take(of_preinit);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*entry)(void) =
-	preinit;
+__attribute__((section(".preinit_array"),
+	       used)) static void (*entry)(void) = preinit;
 
 __attribute__((constructor)) static void ctor(void)
 {
@@ -201,7 +201,7 @@ struct library {
 
 static struct library load(int flags)
 {
-	struct library l = { .handle = dlopen(library_path, flags) };
+	struct library l = {.handle = dlopen(library_path, flags)};
 
 	CHECK(l.handle);
 	l.early = (char *(*)(void))dlsym(l.handle, "lib_early");
@@ -308,9 +308,12 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } ways[] = {
-	{ "before_main", before_main },	    { "from_libc", from_libc },
-	{ "library", library },		    { "deepbind", deepbind },
-	{ "deepbind_back", deepbind_back }, { "after_unload", after_unload },
+	{"before_main", before_main},
+	{"from_libc", from_libc},
+	{"library", library},
+	{"deepbind", deepbind},
+	{"deepbind_back", deepbind_back},
+	{"after_unload", after_unload},
 };
 
 int main(int argc, char **argv)

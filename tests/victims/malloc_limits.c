@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * malloc_limits as|data SIZE: under a limit of 96 MiB more than now, blocks of
+ * malloc_limits as|data SIZE: under a limit of 48 MiB more than now, blocks of
  * SIZE bytes until there are none: NULL and ENOMEM.  When they are freed there
  * are as many again, and the program goes on.
  */
@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 
 #define MIB ((size_t)1 << 20)
-#define ROOM (96 * MIB)
+#define ROOM (48 * MIB)
 
 /* Blocks are a list through themselves: counting needs no memory. */
 struct block {

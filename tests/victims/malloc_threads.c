@@ -49,7 +49,7 @@ static void marked_free(void *block)
 
 static void busy_for(unsigned rounds, uint64_t seed)
 {
-	void *own[64] = { NULL };
+	void *own[64] = {NULL};
 
 	for (unsigned i = 0; i < rounds; i++) {
 		marked_free(own[i % 64]);
@@ -78,9 +78,9 @@ static void *passes_on(void *arg)
 	for (unsigned i = 0; i < 400000; i++) {
 		size_t size = random_size(&seed);
 
-		marked_free(atomic_exchange(
-			&mail[(seed >> 20) % MOST],
-			seed >> 62 ? marked(size % 900) : NULL));
+		marked_free(atomic_exchange(&mail[(seed >> 20) % MOST],
+					    seed >> 62 ? marked(size % 900)
+						       : NULL));
 	}
 	return NULL;
 }
@@ -325,15 +325,15 @@ static const struct {
 	const char *name;
 	void (*run)(unsigned count);
 } ways[] = {
-	{ "remote", remote },
-	{ "come_and_go", come_and_go },
-	{ "destructors", destructors },
-	{ "at_exits", at_exits },
-	{ "cancelled", cancelled },
-	{ "forks", forks_alone },
-	{ "forks_among_threads", forks_among_threads },
-	{ "generations", generations },
-	{ "vforks", vforks },
+	{"remote", remote},
+	{"come_and_go", come_and_go},
+	{"destructors", destructors},
+	{"at_exits", at_exits},
+	{"cancelled", cancelled},
+	{"forks", forks_alone},
+	{"forks_among_threads", forks_among_threads},
+	{"generations", generations},
+	{"vforks", vforks},
 };
 
 int main(int argc, char **argv)
