@@ -80,6 +80,28 @@ test_a_hundred_thousand_threads() { # 300 s
 	done
 }
 
+# As with plain jemalloc; libc's malloc keeps what another thread freed.
+test_memory_goes_back() { # 180 s
+	heavy
+	for options in heap=owner heap=site; do
+		with "$options" "$victims/malloc_threads" returns 400 ||
+			fail "stays resident under $options"
+	done
+}
+
+# 1,000 threads and 20 owners: 64 MiB at most, beside what they cost anyhow.
+test_crowd() { # 120 s
+	heavy
+	local crowd=("$victims/heap_crowd" "$libraries/lib_owner.so" 1000 20)
+
+	plain=$(without "${crowd[@]}") || fail "fails without the shim"
+	for options in heap=owner heap=site; do
+		kib=$(with "$options" "${crowd[@]}") || fail "under $options"
+		((kib <= plain + 65536)) ||
+			fail "$kib KiB under $options, $plain KiB without"
+	done
+}
+
 test_freed_at_exit() {
 	for options in "${every_heap[@]}"; do
 		unchanged "$victims/malloc_threads" at_exits 0

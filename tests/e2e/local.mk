@@ -21,6 +21,7 @@ e2e_victims = \
 	tests/victims/forks \
 	tests/victims/has_names \
 	tests/victims/heap_check \
+	tests/victims/heap_crowd \
 	tests/victims/heap_owners \
 	tests/victims/in_handler \
 	tests/victims/in_malloc \
@@ -57,7 +58,9 @@ tests_victims_random_map_SOURCES = tests/victims/random_map.c \
 	tests/victims/registry_look.h
 tests_victims_heap_check_SOURCES = tests/victims/heap_check.c \
 	tests/victims/heap_blocks.h tests/victims/lib_owner.h \
-	tests/victims/registry_look.h
+	tests/victims/owners_load.h tests/victims/registry_look.h
+tests_victims_heap_crowd_SOURCES = tests/victims/heap_crowd.c \
+	tests/victims/lib_owner.h tests/victims/owners_load.h
 tests_victims_heap_owners_SOURCES = tests/victims/heap_owners.c \
 	tests/victims/lib_heap.h
 # What the compiler knows of malloc would leave calls out.

@@ -6,6 +6,7 @@
 #ifndef ANONSHIM_TESTS_HEAP_BLOCKS_H
 #define ANONSHIM_TESTS_HEAP_BLOCKS_H
 
+#include "owners_load.h"
 #include "registry_look.h"
 
 #include <dlfcn.h>
@@ -17,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OWNERS_MAX 32
 #define SLOTS 16384
 #define FAULTS_SHOWN 10
 #define REGIONS_MAX 65536
@@ -39,8 +39,6 @@ static struct slot slots[SLOTS];
 static struct block sorted[SLOTS];
 static struct registry_region *regions[REGIONS_MAX];
 static size_t nregions;
-static char owner_name[OWNERS_MAX][32];
-static unsigned nowners;
 static atomic_uint faults;
 
 #define FAULT(...)                                               \
@@ -125,18 +123,18 @@ static void check_overlap(size_t n)
 static void check_pages(size_t n)
 {
 	uintptr_t page = 0;
-	uint32_t owners = 0; /* who may own all blocks on the page */
+	uint32_t allowed = 0; /* who may own all blocks on the page */
 
 	for (size_t i = 0; i < n; i++) {
 		const struct block *b = &sorted[i];
 
 		if ((uintptr_t)b->p >> 12 != page)
-			owners = b->owners;
-		else if (!(owners &= b->owners))
+			allowed = b->owners;
+		else if (!(allowed &= b->owners))
 			FAULT("page %lx holds blocks of two owners\n",
 			      (unsigned long)page << 12);
 		if (block_last(b) >> 12 != (uintptr_t)b->p >> 12)
-			owners = b->owners;
+			allowed = b->owners;
 		page = block_last(b) >> 12;
 	}
 }

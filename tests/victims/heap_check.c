@@ -16,20 +16,16 @@
  * another one than they come from.  No memory of malloc's is used here.
  */
 #include "heap_blocks.h"
-#include "lib_owner.h"
+#include "owners_load.h"
 #include "victim.h"
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <sys/stat.h>
 
 #define ROUNDS 4
 #define THREADS_MAX 32
 #define WARM_BYTES ((size_t)4 << 20) /* what an owner gets an arena for */
 #define WARM_BLOCK 1000
 #define WARM_BLOCKS (WARM_BYTES / WARM_BLOCK)
-
-static const struct owner_calls *owners[OWNERS_MAX];
 
 struct worker {
 	uint64_t random;
@@ -52,46 +48,6 @@ static size_t below(struct worker *w, size_t n)
 }
 
 /* ---- owners ---- */
-
-/* A copy of the library under the name NAME, its soname too. */
-static void library_copy(const char *library, const char *name)
-{
-	static char text[1 << 20];
-	size_t length = strlen(OWNER_SONAME);
-	int fd = open(library, O_RDONLY | O_CLOEXEC);
-	ssize_t size = read(fd, text, sizeof(text));
-	unsigned found = 0;
-	char *at = text;
-
-	CHECK(size > 0 && (size_t)size < sizeof(text));
-	CHECK(!close(fd) && strlen(name) == length);
-	while ((at = memmem(at, (size_t)(text + size - at), OWNER_SONAME,
-			    length))) {
-		memcpy(at, name, length);
-		found++;
-	}
-	CHECK(found);
-	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
-	CHECK(write(fd, text, (size_t)size) == size);
-	CHECK(!close(fd));
-}
-
-static void owners_load(const char *library)
-{
-	char path[64];
-	void *handle;
-
-	for (unsigned i = 0; i < nowners; i++) {
-		snprintf(owner_name[i], sizeof(owner_name[i]), "lib_own%02u.so",
-			 i);
-		library_copy(library, owner_name[i]);
-		snprintf(path, sizeof(path), "./%s", owner_name[i]);
-		handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-		CHECK(handle);
-		owners[i] = dlsym(handle, OWNER_SYMBOL);
-		CHECK(owners[i] && (!i || owners[i] != owners[i - 1]));
-	}
-}
 
 static void *warm_block(const struct owner_calls *o, unsigned way)
 {

@@ -144,6 +144,53 @@ static void come_and_go(unsigned count)
 	CHECK(late <= early + 512);
 }
 
+/* ---- memory goes back ---- */
+
+/* COUNT MiB, in blocks of all sizes, by two threads. */
+static void *fill_and_free(void *mib)
+{
+	size_t left = (uintptr_t)mib << 20;
+	uint64_t seed = 1;
+	void **list = NULL;
+
+	while (left > 60000) {
+		size_t size = random_size(&seed) + sizeof(void *);
+		void **p = malloc(size);
+
+		CHECK(p);
+		memset(p, 1, size);
+		*p = list;
+		list = p;
+		left -= size;
+	}
+	while (list) {
+		void **next = *list;
+
+		free(list);
+		list = next;
+	}
+	return NULL;
+}
+
+/* Within 30 seconds of a little work, as an idle server does. */
+static void returns(unsigned count)
+{
+	size_t before = anonymous_kib(), now;
+	pthread_t other = run(fill_and_free, count / 2);
+
+	fill_and_free((void *)(uintptr_t)(count / 2));
+	CHECK(!pthread_join(other, NULL));
+	for (unsigned i = 0; i < 300; i++) {
+		now = anonymous_kib();
+		if (now < before + count * 1024UL / 10)
+			return;
+		busy_for(100, i);
+		usleep(100 * 1000);
+	}
+	dprintf(2, "%zu KiB before, %zu KiB now\n", before, now);
+	_exit(1);
+}
+
 /* ---- the ends of threads and of the process ---- */
 
 static pthread_key_t keys[4];
@@ -327,6 +374,7 @@ static const struct {
 } ways[] = {
 	{"remote", remote},
 	{"come_and_go", come_and_go},
+	{"returns", returns},
 	{"destructors", destructors},
 	{"at_exits", at_exits},
 	{"cancelled", cancelled},
