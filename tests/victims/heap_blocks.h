@@ -128,11 +128,13 @@ static void check_pages(size_t n)
 	for (size_t i = 0; i < n; i++) {
 		const struct block *b = &sorted[i];
 
-		if ((uintptr_t)b->p >> 12 != page)
-			allowed = b->owners;
-		else if (!(allowed &= b->owners))
+		bool same = (uintptr_t)b->p >> 12 == page;
+
+		if (same && !(allowed & b->owners))
 			FAULT("page %lx holds blocks of two owners\n",
 			      (unsigned long)page << 12);
+		allowed = same && allowed & b->owners ? allowed & b->owners
+						      : b->owners;
 		if (block_last(b) >> 12 != (uintptr_t)b->p >> 12)
 			allowed = b->owners;
 		page = block_last(b) >> 12;
