@@ -6,6 +6,7 @@ e2e_victims = \
 	tests/victims/before_main \
 	tests/victims/bss \
 	tests/victims/busy \
+	tests/victims/calls \
 	tests/victims/cancelled \
 	tests/victims/chroots \
 	tests/victims/closes_all \
@@ -19,11 +20,18 @@ e2e_victims = \
 	tests/victims/fork_storm \
 	tests/victims/forks \
 	tests/victims/has_names \
+	tests/victims/heap_check \
+	tests/victims/heap_crowd \
+	tests/victims/heap_owners \
 	tests/victims/in_handler \
 	tests/victims/in_malloc \
 	tests/victims/lib_host \
 	tests/victims/limited \
 	tests/victims/loads_deep \
+	tests/victims/malloc_early \
+	tests/victims/malloc_face \
+	tests/victims/malloc_limits \
+	tests/victims/malloc_threads \
 	tests/victims/many_threads \
 	tests/victims/many_vmas \
 	tests/victims/map_names \
@@ -46,7 +54,21 @@ e2e_victims = \
 check_PROGRAMS += $(e2e_victims)
 
 tests_victims_random_map_SOURCES = tests/victims/random_map.c \
-	tests/victims/map_compare.h tests/victims/map_operations.h
+	tests/victims/map_compare.h tests/victims/map_operations.h \
+	tests/victims/registry_look.h
+tests_victims_heap_check_SOURCES = tests/victims/heap_check.c \
+	tests/victims/heap_blocks.h tests/victims/lib_owner.h \
+	tests/victims/owners_load.h tests/victims/registry_look.h
+tests_victims_heap_crowd_SOURCES = tests/victims/heap_crowd.c \
+	tests/victims/lib_owner.h tests/victims/owners_load.h
+tests_victims_heap_owners_SOURCES = tests/victims/heap_owners.c \
+	tests/victims/lib_heap.h
+# What the compiler knows of malloc would leave calls out.
+e2e_no_builtin = $(AM_CFLAGS) -fno-builtin
+tests_victims_malloc_early_CFLAGS = $(e2e_no_builtin)
+tests_victims_malloc_face_CFLAGS = $(e2e_no_builtin)
+tests_victims_malloc_limits_CFLAGS = $(e2e_no_builtin)
+tests_victims_malloc_threads_CFLAGS = $(e2e_no_builtin)
 tests_victims_statically_LDFLAGS = -all-static
 tests_victims_secure_LDADD = $(abs_top_builddir)/.libs/libanonshim.so
 tests_victims_secure_LDFLAGS = -Wl,--no-as-needed \
@@ -58,12 +80,32 @@ e2e_library_ldflags = -module -avoid-version -shared -rpath /nonexistent
 e2e_libraries = \
 	tests/victims/lib_bss.la \
 	tests/victims/lib_ctor.la \
+	tests/victims/lib_heap_a.la \
+	tests/victims/lib_heap_b.la \
+	tests/victims/lib_heap_wrap.la \
+	tests/victims/lib_malloc_ctor.la \
 	tests/victims/lib_mmap_next.la \
+	tests/victims/lib_owner.la \
 	tests/victims/lib_sabotage.la
 check_LTLIBRARIES = $(e2e_libraries)
 tests_victims_lib_bss_la_LDFLAGS = $(e2e_library_ldflags)
 tests_victims_lib_ctor_la_LDFLAGS = $(e2e_library_ldflags)
+tests_victims_lib_heap_a_la_SOURCES = tests/victims/lib_heap.c \
+	tests/victims/lib_heap.h
+tests_victims_lib_heap_a_la_LDFLAGS = $(e2e_library_ldflags)
+tests_victims_lib_heap_b_la_SOURCES = \
+	$(tests_victims_lib_heap_a_la_SOURCES)
+tests_victims_lib_heap_b_la_LDFLAGS = $(e2e_library_ldflags)
+tests_victims_lib_heap_wrap_la_SOURCES = tests/victims/lib_heap_wrap.c \
+	tests/victims/lib_heap.h
+tests_victims_lib_heap_wrap_la_LDFLAGS = $(e2e_library_ldflags)
+tests_victims_lib_malloc_ctor_la_CFLAGS = $(e2e_no_builtin)
+tests_victims_lib_malloc_ctor_la_LDFLAGS = $(e2e_library_ldflags)
 tests_victims_lib_mmap_next_la_LDFLAGS = $(e2e_library_ldflags)
+tests_victims_lib_owner_la_SOURCES = tests/victims/lib_owner.c \
+	tests/victims/lib_owner.h
+tests_victims_lib_owner_la_CFLAGS = $(e2e_no_builtin)
+tests_victims_lib_owner_la_LDFLAGS = $(e2e_library_ldflags)
 tests_victims_lib_sabotage_la_LDFLAGS = $(e2e_library_ldflags)
 
 # Without running anything: for tests/e2e/run from a build tree.
@@ -79,9 +121,10 @@ EXTRA_DIST += \
 	tests/e2e/ask.py \
 	tests/e2e/packages \
 	tests/e2e/bad_input.sh tests/e2e/bss.sh tests/e2e/cores.sh \
-	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/limits.sh \
-	tests/e2e/names.sh tests/e2e/options.sh \
+	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/heap.sh \
+	tests/e2e/limits.sh tests/e2e/names.sh tests/e2e/options.sh \
 	tests/e2e/programs.sh tests/e2e/runs.sh tests/e2e/stacks.sh \
 	tests/e2e/totals.sh tests/e2e/unchanged.sh \
-	tests/victims/throws.cc \
+	tests/victims/heap_new.cc tests/victims/malloc_cxx.cc \
+	tests/victims/malloc_cxx_own.cc tests/victims/throws.cc \
 	tests/victims/victim.h

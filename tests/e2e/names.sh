@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # see lib.sh
 # Who is named as the owner of mapped memory, for every way to map it.
 
+pages_kib=148 # what the victims map
 
 # named WAY KIND [KIB]: as map_names WAY maps, the report says, and smaps too
 # where the kernel takes names.

@@ -117,8 +117,8 @@ forked() {
 	start with '' "$victims/forks" "$1"
 	child=$(sed -n 's/child //p' out | tr -d '\r')
 	started+=("$child")
-	subject=("$child") report --by name
 	pid=$child
+	report --by name
 	holds "r['pid'] == $child"
 	holds "size(name='forks: mmap site_before') == 148"
 	holds "size(name='forks: mmap site_after') == 296"

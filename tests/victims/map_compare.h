@@ -7,7 +7,7 @@
 #ifndef ANONSHIM_TESTS_MAP_COMPARE_H
 #define ANONSHIM_TESTS_MAP_COMPARE_H
 
-#include "wire/registry_abi.h"
+#include "registry_look.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -32,7 +32,6 @@ struct range {
 static struct range of_kernel[RANGES_MAX];
 static struct range of_registry[RANGES_MAX];
 static char maps_text[RANGES_MAX * 128];
-static struct registry_head *head;
 
 /* ---- what the kernel says ---- */
 
@@ -103,16 +102,6 @@ static size_t kernel_ranges(void)
 }
 
 /* ---- what the registry says ---- */
-
-static void *element(enum registry_table_id id, uint64_t index)
-{
-	const struct registry_table *t = &head->table[id];
-	uint64_t chunk = 0;
-
-	while (index >= (uint64_t)t->first_elems << chunk)
-		index -= (uint64_t)t->first_elems << chunk++;
-	return (char *)t->chunk[chunk] + index * t->elem_bytes;
-}
 
 static int by_start(const void *a, const void *b)
 {
