@@ -126,9 +126,22 @@ void real_init(void)
 		real.dl_find_object = (__typeof__(real.dl_find_object))found;
 }
 
-void *real_symbol(const char *name)
+/* Loads nothing; a library may be loaded where only its own users see it. */
+static void *symbol_in(const char *library, const char *name)
+{
+	void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+	void *found = handle ? dlsym(handle, name) : NULL;
+
+	if (handle)
+		dlclose(handle);
+	return found;
+}
+
+void *real_symbol(const char *name, const char *const *libraries)
 {
 	void *found = dlsym(RTLD_NEXT, name);
 
-	return found ? found : dlsym(RTLD_DEFAULT, name);
+	for (; !found && *libraries; libraries++)
+		found = symbol_in(*libraries, name);
+	return found;
 }

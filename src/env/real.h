@@ -47,7 +47,10 @@ _Static_assert(offsetof(struct real, syscall) == 24, "see syscall.S");
 /* Look the symbols up; once, at start-up, in a place where dlsym may run. */
 void real_init(void);
 
-/* The next definition of NAME, else the first there is, or NULL. */
-void *real_symbol(const char *name);
+/*
+ * The next definition of NAME, else that in the first of LIBRARIES (sonames;
+ * the last is NULL) that is loaded and has it, or NULL.
+ */
+void *real_symbol(const char *name, const char *const *libraries);
 
 #endif

@@ -12,6 +12,7 @@
 #include "track/registry.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -266,19 +267,26 @@ static void heap_empty(struct thread_heap *t)
 	}
 }
 
-/* A thread ends; others of its destructors may still allocate. */
+/*
+ * A thread ends.  Others of its destructors may still allocate, so this one
+ * has itself called again while it can.
+ */
 static void heap_end(void *arg)
 {
 	struct thread_heap *t = arg;
 	int err = errno;
 	bool entered;
 
+	if (++t->ends < PTHREAD_DESTRUCTOR_ITERATIONS) {
+		pthread_setspecific(at_exit, t);
+		return;
+	}
 	ended = true;
 	thread_heap = &no_heap;
 	heap_empty(t);
+	jemalloc_thread_end();
 	entered = guard_enter_once();
 	if (lock_take(&heap_lock)) {
-		t->used = false;
 		t->next_free = free_heaps;
 		free_heaps = t;
 		lock_drop(&heap_lock);
@@ -293,13 +301,12 @@ static struct thread_heap *heap_new(void)
 
 	if (t) {
 		free_heaps = t->next_free;
-		t->used = true;
+		t->ends = 0;
 		return t;
 	}
 	t = mem_map(sizeof(*t));
 	if (!t)
 		return NULL;
-	t->used = true;
 	t->next = all_heaps;
 	all_heaps = t;
 	return t;
@@ -334,6 +341,11 @@ struct thread_heap *thread_heap_get(void)
 	return t;
 }
 
+bool thread_heap_ended(void)
+{
+	return ended;
+}
+
 int caches_init(void)
 {
 	return -pthread_key_create(&at_exit, heap_end);
@@ -354,7 +366,6 @@ void caches_fork_child(void)
 	for (struct thread_heap *t = all_heaps; t; t = t->next) {
 		if (t == thread_heap)
 			continue;
-		t->used = false;
 		t->next_free = free_heaps;
 		free_heaps = t;
 	}

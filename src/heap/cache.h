@@ -41,7 +41,7 @@ struct thread_heap {
 	struct registry_cache *by_arena[ARENAS_MAX];
 	uint64_t generation; /* of the modules: the slots are of it */
 	unsigned ticks;
-	bool used;
+	unsigned ends;		       /* times its thread was about to end */
 	struct thread_heap *next;      /* of all */
 	struct thread_heap *next_free; /* of those without a thread */
 	char *slab;		       /* of arrays of items */
@@ -93,8 +93,12 @@ static inline bool cache_push(void *p)
 	return true;
 }
 
-/* This thread's heap, made if need be; NULL: it ends, or there is no memory. */
+/*
+ * This thread's heap, made if need be; NULL: it has ended, and may only give
+ * back, or there is no memory.
+ */
 struct thread_heap *thread_heap_get(void);
+bool thread_heap_ended(void);
 
 /* What T keeps of A, made if need be; NULL: no memory. */
 struct registry_cache *cache_of(struct thread_heap *t, struct arena *a);

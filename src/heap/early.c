@@ -25,6 +25,7 @@ static struct chunk chunks[CHUNKS] = {
 	{first, first + sizeof(first), first},
 };
 static unsigned last;
+static uint32_t lock; /* of those few, late, who meet */
 
 static char *cut(struct chunk *c, size_t size, size_t alignment)
 {
@@ -38,7 +39,7 @@ static char *cut(struct chunk *c, size_t size, size_t alignment)
 	return (char *)at;
 }
 
-void *early_alloc(size_t size, size_t alignment)
+static void *alloc(size_t size, size_t alignment)
 {
 	size_t bytes = CHUNK_BYTES;
 	char *p;
@@ -54,8 +55,19 @@ void *early_alloc(size_t size, size_t alignment)
 	if (!p)
 		return NULL;
 	chunks[last + 1] = (struct chunk){p, p + bytes, p};
-	last++;
+	__atomic_store_n(&last, last + 1, __ATOMIC_RELEASE);
 	return cut(&chunks[last], size, alignment);
+}
+
+void *early_alloc(size_t size, size_t alignment)
+{
+	void *p;
+
+	while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
+		__builtin_ia32_pause();
+	p = alloc(size, alignment);
+	__atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
+	return p;
 }
 
 bool early_owns(const void *p)

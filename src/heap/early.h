@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Memory for who asks before the heap is there: the loader, dlsym, other
- * interposers.
+ * Memory for who asks before the heap is there, the loader, dlsym, other
+ * interposers; and when a thread's last destructors run, after its heap's.
  *
- * Contract: no locks, no symbol lookups; blocks are aligned to 16 bytes,
- * zeroed, never used again.  What is there does not run out before memory
- * does.
+ * Contract: no symbol lookups, no lock but for the cut itself; blocks are
+ * aligned to 16 bytes, zeroed, never used again.  What is there does not run
+ * out before memory does.
  */
 #ifndef ANONSHIM_HEAP_EARLY_H
 #define ANONSHIM_HEAP_EARLY_H

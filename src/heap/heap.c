@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "base/table.h"
 #include "env/config.h"
 #include "env/guard.h"
 #include "env/real.h"
@@ -103,27 +104,59 @@ static unsigned class_aligned(size_t size, size_t alignment)
 	return class_of(bytes);
 }
 
+/* What is asked for. */
+struct request {
+	size_t size;
+	size_t alignment;
+	bool zero;
+	unsigned class; /* 0: none fits */
+};
+
+static void *take(struct thread_heap *t, struct arena *a, struct place *place,
+		  const struct request *r)
+{
+	size_t size = r->size ? r->size : 1;
+	void *p = r->class ? cache_take(t, a, r->class, place)
+			   : arena_take_large(a, size, r->alignment, r->zero);
+
+	if (!p)
+		return NULL;
+	if (a == arena_shared)
+		charge(p, place,
+		       r->class ? class_bytes[r->class] : ahj_sallocx(p, 0));
+	return r->class && r->zero ? memset(p, 0, r->size) : p;
+}
+
+/*
+ * An arena has nothing and gets nothing: what others have in reserve is better
+ * than none, whosever it is.
+ */
+static void *take_anywhere(struct thread_heap *t, struct place *place,
+			   const struct request *r)
+{
+	void *p = NULL;
+
+	caches_trim();
+	for (unsigned i = 1; !p && i < ARENAS_MAX && arenas[i]; i++)
+		p = take(t, arenas[i], place, r);
+	return p;
+}
+
 static void *alloc(size_t size, size_t alignment, bool zero,
 		   const struct unwind_start *caller)
 {
+	struct request r = {size, alignment, zero,
+			    class_aligned(size, alignment)};
 	struct thread_heap *t = thread_heap_get();
 	struct place *place = asked_by(t, caller);
 	struct arena *a = place_arena(place);
-	unsigned class = class_aligned(size, alignment);
-	void *p;
+	void *p = take(t, a, place, &r);
 
-	if (!class) {
-		p = arena_take_large(a, size ? size : 1, alignment, zero);
-		if (p && a == arena_shared)
-			charge(p, place, ahj_sallocx(p, 0));
-		return p;
-	}
-	p = cache_take(t, a, class, place);
-	if (p && a == arena_shared)
-		charge(p, place, class_bytes[class]);
-	if (t)
+	if (!p)
+		return take_anywhere(t, place, &r);
+	if (t && r.class)
 		remember(t, caller->pc, a);
-	return p && zero ? memset(p, 0, size) : p;
+	return p;
 }
 
 static void *libc_alloc(size_t size, size_t alignment, bool zero)
@@ -152,7 +185,9 @@ void *heap_alloc(size_t size, size_t alignment, bool zero,
 
 	if (heap_state != HEAP_RUNS)
 		return libc_alloc(size, alignment, zero);
-	if (size <= PTRDIFF_MAX)
+	if (thread_heap_ended())
+		p = early_alloc(size, alignment);
+	else if (size <= PTRDIFF_MAX)
 		p = alloc(size, alignment, zero, caller);
 	errno = p ? err : ENOMEM;
 	return p;
@@ -277,11 +312,31 @@ void heap_trim(void)
 	errno = err;
 }
 
+static int64_t cached(void)
+{
+	const struct registry_table *t =
+		&anonshim_registry->table[REGISTRY_CACHES];
+	int64_t bytes = 0;
+
+	for (uint64_t i = 1; i < t->count; i++) {
+		const struct registry_cache *c = table_at(t, i);
+
+		for (unsigned class = 1; class < HEAP_CLASSES; class ++)
+			bytes += (int64_t)c->magazine[class].n *
+				 class_bytes[class];
+	}
+	return bytes;
+}
+
 struct heap_totals heap_totals(void)
 {
 	struct heap_totals totals = {0, 0};
+	int64_t held = __atomic_load_n(&arena_total, __ATOMIC_RELAXED);
 
-	totals.held = (size_t)__atomic_load_n(&arena_total, __ATOMIC_RELAXED);
+	if (heap_state != HEAP_RUNS)
+		return totals;
+	held -= cached();
+	totals.held = held > 0 ? (size_t)held : 0;
 	for (unsigned i = 1; i < ARENAS_MAX; i++)
 		if (arenas[i] && arenas[i]->window.start)
 			totals.mapped += arenas[i]->window.top -

@@ -22,6 +22,13 @@ extern const char *ahj_malloc_conf;
 const char *ahj_malloc_conf = "narenas:1,tcache:false,dss:disabled,retain:true,"
 			      "background_thread:false";
 
+/*
+ * What it wants done when a thread ends; afterwards it would serve that thread
+ * out of its own arena, so we choose the moment.
+ */
+static void (*at_thread_end)(void *);
+static __thread void *thread_end_arg __attribute__((tls_model("initial-exec")));
+
 static struct {
 	void (*prepare)(void);
 	void (*parent)(void);
@@ -41,6 +48,8 @@ void *ahj_import_mmap(void *addr, size_t len, int prot, int flags, int fd,
 int ahj_import_munmap(void *addr, size_t len);
 int ahj_import_atfork(void (*prepare)(void), void (*parent)(void),
 		      void (*child)(void));
+int ahj_import_key(unsigned *key, void (*destructor)(void *));
+int ahj_import_setspecific(unsigned key, const void *value);
 int ahj_import_thread(void *thread, const void *attr, void *routine, void *arg);
 int ahj_import_atexit(void (*function)(void));
 int ahj_import_open(const char *path, int flags, ...);
@@ -131,6 +140,25 @@ void jemalloc_fork_child(void)
 {
 	if (at_fork.child)
 		at_fork.child();
+}
+
+int ahj_import_key(unsigned *key, void (*destructor)(void *))
+{
+	*key = 0;
+	at_thread_end = destructor;
+	return 0;
+}
+
+int ahj_import_setspecific(unsigned key, const void *value)
+{
+	thread_end_arg = (void *)value;
+	return 0;
+}
+
+void jemalloc_thread_end(void)
+{
+	if (at_thread_end && thread_end_arg)
+		at_thread_end(thread_end_arg);
 }
 
 /* Nothing below is called: background threads and profiles are off. */

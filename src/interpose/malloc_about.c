@@ -60,10 +60,8 @@ EXPORT int malloc_info(int options, FILE *to)
 	char text[TEXT_BYTES];
 	struct fmt f;
 
-	if (options) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (options)
+		return EINVAL;
 	fmt_init(&f, text, sizeof(text));
 	fmt_str(&f, "<malloc version=\"1\">\n<total type=\"held\" size=\"");
 	fmt_u64(&f, totals.held);

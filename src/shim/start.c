@@ -18,6 +18,8 @@
 #include "track/namer.h"
 #include "track/track.h"
 
+#include <errno.h>
+
 static void start(char **envp)
 {
 	const char *options = config_init(envp);
@@ -50,8 +52,11 @@ static void start(char **envp)
 __attribute__((constructor(101))) static void construct(int argc, char **argv,
 							char **envp)
 {
+	int err = errno;
+
 	(void)argc;
 	(void)argv;
 	start(envp);
 	guard_early = false;
+	errno = err;
 }

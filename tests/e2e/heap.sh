@@ -126,7 +126,6 @@ test_memory_from_libc() { early from_libc; }
 test_memory_from_a_library() { early library; }
 test_memory_outlives_its_library() { early after_unload; }
 test_deepbind() { early deepbind; }
-test_deepbind_frees_ours() { early deepbind_back; }
 
 # Another malloc does not know what a library got from libc's own.
 test_deepbind_is_seen() {
@@ -267,7 +266,7 @@ owners_case() {
 	holds "$(owned lib_heap_b.so)" # through strdup
 	holds "rss(owner=re('^libc'), kind='heap') < 1024"
 	brk_is_small
-	report --by owner
+	report --by site
 	holds "$(owned lib_heap_a.so) and $(owned lib_heap_b.so)"
 	holds "r['total']['rss_kib'] == kernel('Rss')"
 	stop
@@ -294,7 +293,7 @@ test_heap_off() {
 
 test_live_bytes() {
 	start_owners heap=owner plain
-	report --by owner
+	report --by site
 	for owner in heap_owners lib_heap_a.so lib_heap_b.so; do
 		holds "$least <= $(live "$owner") <= 21504"
 	done
@@ -303,7 +302,7 @@ test_live_bytes() {
 # Half of the blocks are freed, and no page.
 test_holes() {
 	start_owners heap=owner holes
-	report --by owner
+	report --by site
 	holds "$(owned heap_owners)"
 	holds "9728 <= $(live heap_owners) <= 10752"
 }
@@ -315,14 +314,14 @@ test_sites() {
 		holds "$least <= rss(owner='heap_owners', kind='heap',
 			site='$site') <= $most"
 	done
-	report --by owner
+	report --by site
 	holds "rss(owner='heap_owners', kind='heap') >= 2 * $least"
 }
 
 # Not worth an arena each, but told apart: 200 KiB each.
 test_small_owners() {
 	start_owners heap=owner small
-	report --by owner
+	report --by site
 	for owner in lib_heap_a.so lib_heap_b.so; do
 		holds "180 <= rss(owner='$owner', kind='heap') <= 1024"
 		holds "180 <= $(live "$owner") <= 256"
@@ -362,7 +361,7 @@ test_cxx_program() {
 		3 * $least" "$victims/heap_new"
 	holds "rss(owner=re('libstdc'), kind='heap') < 1024"
 	brk_is_small
-	report --by owner
+	report --by site
 	holds "3 * $least <= $(live heap_new) <= 72000"
 }
 
