@@ -31,6 +31,8 @@ struct arena {
 	uint32_t site;	  /* in whose name */
 	uint8_t id;	  /* 1 and up; index of the record too */
 	uint32_t filling; /* the lock of the explicit cache */
+	int64_t held;	  /* bytes, by the program and the caches */
+	int64_t held_most;
 };
 
 extern struct arena *arenas[ARENAS_MAX];
@@ -38,6 +40,9 @@ extern struct arena *arena_shared;
 
 /* Bytes that the program and the caches hold of all arenas. */
 extern int64_t arena_total;
+
+/* Once, before any other. Returns 0 or -errno. */
+int arenas_init(void);
 
 /*
  * An arena for SITE; SHARED: the one.  Call with heap_lock held.  NULL: there

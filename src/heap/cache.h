@@ -19,7 +19,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLOTS 512
 #define ITEMS_LISTS 8
 
 /* A child of fork finds the heaps of other threads as they were just then:
@@ -34,16 +33,24 @@ struct slot {
 	const struct caller *caller;
 };
 
+/* A power of two of them, less one. */
+struct slots {
+	struct slot *at;
+	uintptr_t mask;
+};
+
 struct thread_heap {
-	struct slot slot[SLOTS];
 	/* by the window that a block lies in; NULL: look closer */
 	struct registry_cache *by_window[WINDOWS];
 	struct registry_cache *by_arena[ARENAS_MAX];
+	struct slots slots;
 	uint64_t generation; /* of the modules: the slots are of it */
+	unsigned conflicts;  /* slots taken from others */
 	unsigned ticks;
 	unsigned ends;		       /* times its thread was about to end */
 	struct thread_heap *next;      /* of all */
 	struct thread_heap *next_free; /* of those without a thread */
+	bool warm;		       /* its magazines were left as they are */
 	char *slab;		       /* of arrays of items */
 	size_t slab_left;
 	void *free_items[ITEMS_LISTS];
@@ -52,16 +59,19 @@ struct thread_heap {
 /* Never NULL: a heap that has nothing stands for none. */
 extern __thread struct thread_heap *thread_heap
 	__attribute__((tls_model("initial-exec")));
+/* Its slots. */
+extern __thread struct slots thread_slots
+	__attribute__((tls_model("initial-exec")));
 
-static inline struct slot *slot_of(struct thread_heap *t, uintptr_t pc)
+static inline struct slot *slot_of(uintptr_t pc)
 {
-	return &t->slot[(pc ^ pc >> 9) & (SLOTS - 1)];
+	return &thread_slots.at[(pc ^ pc >> 9) & thread_slots.mask];
 }
 
 /* A free block of SIZE for who PC returns into, or NULL. */
 static inline void *cache_pop(size_t size, uintptr_t pc)
 {
-	struct slot *s = slot_of(thread_heap, pc);
+	struct slot *s = slot_of(pc);
 	struct registry_magazine *m;
 
 	if (__builtin_expect(size > CLASS_MAX_BYTES || s->pc != pc, 0))

@@ -32,8 +32,10 @@ enum heap_state heap_state;
 /* A slot that has nothing sends its callers here. */
 static struct registry_cache no_cache;
 
-static void slot_fill(struct slot *s, uintptr_t pc, const struct caller *c)
+static void slot_fill(struct thread_heap *t, struct slot *s, uintptr_t pc,
+		      const struct caller *c)
 {
+	t->conflicts += s->pc != 0;
 	s->pc = 0;
 	s->caller = c;
 	s->cache = &no_cache;
@@ -48,12 +50,12 @@ static const struct caller *caller_of(struct thread_heap *t, uintptr_t pc)
 
 	if (!t)
 		return caller_find(pc);
-	s = slot_of(t, pc);
+	s = slot_of(pc);
 	if (s->pc == pc)
 		return s->caller;
 	c = caller_find(pc);
 	if (c->pc == pc)
-		slot_fill(s, pc, c);
+		slot_fill(t, s, pc, c);
 	return c;
 }
 
@@ -76,7 +78,7 @@ static struct place *asked_by(struct thread_heap *t,
 /* From now on PC's blocks of A are found at once. */
 static void remember(struct thread_heap *t, uintptr_t pc, struct arena *a)
 {
-	struct slot *s = slot_of(t, pc);
+	struct slot *s = slot_of(pc);
 
 	if (s->pc == pc && !s->caller->wrapper && a != arena_shared &&
 	    t->by_arena[a->id])
@@ -121,6 +123,8 @@ static void *take(struct thread_heap *t, struct arena *a, struct place *place,
 
 	if (!p)
 		return NULL;
+	if (!r->class)
+		place_took(place, a, size);
 	if (a == arena_shared)
 		charge(p, place,
 		       r->class ? class_bytes[r->class] : ahj_sallocx(p, 0));
@@ -398,6 +402,8 @@ int heap_start(void)
 	       sizeof(class_bytes));
 	window_init();
 	result = owners_init();
+	if (!result)
+		result = arenas_init();
 	if (!result)
 		result = caches_init();
 	if (!result)

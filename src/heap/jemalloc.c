@@ -19,7 +19,10 @@
  * ignore whose memory is whose.
  */
 extern const char *ahj_malloc_conf;
-const char *ahj_malloc_conf = "narenas:1,tcache:false,dss:disabled,retain:true,"
+const char *ahj_malloc_conf = "narenas:1,tcache_max:32768,"
+			      "tcache_nslots_small_min:8,"
+			      "tcache_nslots_small_max:64,"
+			      "tcache_nslots_large:8,dss:disabled,retain:true,"
 			      "background_thread:false";
 
 /*

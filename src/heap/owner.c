@@ -20,7 +20,8 @@
 #define OWNER_SHARE 64
 /* It asks this often: then counting its bytes costs more than an arena. */
 #define OWNER_ASKS 20000
-/* Of a site, taken and not given back by those who took it. */
+/* Of a site: the bytes by which it made its owner's arena larger than it ever
+ * was before. A site that takes what is free again does not. */
 #define SITE_BYTES (16 << 20)
 #define SITE_BYTES_FINE (1 << 20) /* heap=site */
 #define SITE_SHARE 8
@@ -210,18 +211,32 @@ static void promote(struct arena **where, bool *settled, uint32_t site,
 	guard_leave();
 }
 
-void place_took(struct place *place, size_t bytes)
+/* How much larger than ever A has become with BYTES more. */
+static int64_t growth(struct arena *a, size_t bytes)
 {
+	int64_t held = __atomic_load_n(&a->held, __ATOMIC_RELAXED);
+	int64_t most = __atomic_load_n(&a->held_most, __ATOMIC_RELAXED);
+
+	if (held <= most)
+		return 0;
+	__atomic_store_n(&a->held_most, held, __ATOMIC_RELAXED);
+	return held - most < (int64_t)bytes ? held - most : (int64_t)bytes;
+}
+
+void place_took(struct place *place, struct arena *a, size_t bytes)
+{
+	int64_t grown = growth(a, bytes);
 	bool fine = CONFIG_NUMBER(heap) == HEAP_SITE;
 	unsigned most = fine ? SITES_ARENAS_MAX_FINE : SITES_ARENAS_MAX;
 
-	place->taken += bytes;
+	if (!grown)
+		return;
+	grown = __atomic_add_fetch(&place->grown, grown, __ATOMIC_RELAXED);
 	if (place->arena || place->settled || !place->owner->arena ||
 	    CONFIG_NUMBER(heap) == HEAP_OWNER)
 		return;
 	if (site_arenas >= most ||
-	    !past_share((int64_t)place->taken,
-			fine ? SITE_BYTES_FINE : SITE_BYTES,
+	    !past_share(grown, fine ? SITE_BYTES_FINE : SITE_BYTES,
 			fine ? SITE_SHARE_FINE : SITE_SHARE))
 		return;
 	promote(&place->arena, &place->settled, place->site, 0);
