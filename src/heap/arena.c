@@ -306,22 +306,33 @@ size_t arena_resize_large(struct arena *a, void *p, size_t size)
 
 /* Giving back ------------------------------------------------------------- */
 
+void arena_flush(struct arena *a)
+{
+	size_t mib[2];
+	size_t len = 2;
+
+	if (ahj_mallctlnametomib("tcache.flush", mib, &len) || !filling_take(a))
+		return;
+	ahj_mallctlbymib(mib, len, NULL, NULL, &a->tcache, sizeof(a->tcache));
+	filling_drop(a);
+}
+
+void arenas_flush_thread(void)
+{
+	ahj_mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
+}
+
 void arena_decay(struct arena *a, bool all)
 {
-	size_t decay[3], flush[2];
-	size_t decay_len = 3, flush_len = 2;
-	const char *what = all ? "arena.0.purge" : "arena.0.decay";
+	size_t mib[3];
+	size_t len = 3;
 
-	if (ahj_mallctlnametomib(what, decay, &decay_len) ||
-	    ahj_mallctlnametomib("tcache.flush", flush, &flush_len))
+	arena_flush(a);
+	if (ahj_mallctlnametomib(all ? "arena.0.purge" : "arena.0.decay", mib,
+				 &len))
 		return;
-	if (filling_take(a)) {
-		ahj_mallctlbymib(flush, flush_len, NULL, NULL, &a->tcache,
-				 sizeof(a->tcache));
-		filling_drop(a);
-	}
-	decay[1] = a->je;
-	ahj_mallctlbymib(decay, decay_len, NULL, NULL, NULL, 0);
+	mib[1] = a->je;
+	ahj_mallctlbymib(mib, len, NULL, NULL, NULL, 0);
 }
 
 /* Fork -------------------------------------------------------------------- */

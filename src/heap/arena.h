@@ -72,6 +72,11 @@ size_t arena_give_large(struct arena *a, void *p);
  */
 size_t arena_resize_large(struct arena *a, void *p, size_t size);
 
+/* Blocks that wait in A's explicit cache are free for all to use. */
+void arena_flush(struct arena *a);
+/* Those that this thread gave back and that wait in its own. */
+void arenas_flush_thread(void);
+
 /* Give free pages of A back to the kernel as time tells, or ALL. */
 void arena_decay(struct arena *a, bool all);
 

@@ -461,15 +461,22 @@ int caches_init(void)
 	return -pthread_key_create(&at_exit, heap_end);
 }
 
-void caches_trim(void)
+void caches_flush(void)
 {
 	if (thread_heap != &no_heap)
 		heap_empty(thread_heap);
 	while (cool_one()) {
 	}
-	for (unsigned i = 1; i < ARENAS_MAX; i++)
-		if (arenas[i])
-			arena_decay(arenas[i], true);
+	arenas_flush_thread();
+	for (unsigned i = 1; i < ARENAS_MAX && arenas[i]; i++)
+		arena_flush(arenas[i]);
+}
+
+void caches_trim(void)
+{
+	caches_flush();
+	for (unsigned i = 1; i < ARENAS_MAX && arenas[i]; i++)
+		arena_decay(arenas[i], true);
 }
 
 void caches_fork_child(void)

@@ -124,7 +124,9 @@ void cache_give(struct thread_heap *t, struct arena *a, unsigned class,
 /* Returns 0 or -errno. */
 int caches_init(void);
 
-/* Give back all that this thread keeps, and of the rest what is free. */
+/* Give the arenas back what this thread and those that ended keep. */
+void caches_flush(void);
+/* And the kernel all that is free then. */
 void caches_trim(void);
 
 /* In a child of fork: the other threads' heaps are free. */

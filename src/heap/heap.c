@@ -131,19 +131,34 @@ static void *take(struct thread_heap *t, struct arena *a, struct place *place,
 	return r->class && r->zero ? memset(p, 0, r->size) : p;
 }
 
-/*
- * An arena has nothing and gets nothing: what others have in reserve is better
- * than none, whosever it is.
- */
+/* Of its own arena, else what others have in reserve, whosever it is. */
 static void *take_anywhere(struct thread_heap *t, struct place *place,
 			   const struct request *r)
 {
-	void *p = NULL;
+	void *p = take(t, place_arena(place), place, r);
 
-	caches_trim();
 	for (unsigned i = 1; !p && i < ARENAS_MAX && arenas[i]; i++)
 		p = take(t, arenas[i], place, r);
 	return p;
+}
+
+/*
+ * The kernel gives no more.  What caches keep may do, or what lies free in
+ * pieces until it is given back.
+ */
+static void *take_at_last(struct thread_heap *t, struct place *place,
+			  const struct request *r)
+{
+	void *p = take_anywhere(t, place, r);
+
+	if (p)
+		return p;
+	caches_flush();
+	p = take_anywhere(t, place, r);
+	if (p)
+		return p;
+	caches_trim();
+	return take_anywhere(t, place, r);
 }
 
 static void *alloc(size_t size, size_t alignment, bool zero,
@@ -157,7 +172,7 @@ static void *alloc(size_t size, size_t alignment, bool zero,
 	void *p = take(t, a, place, &r);
 
 	if (!p)
-		return take_anywhere(t, place, &r);
+		return take_at_last(t, place, &r);
 	if (t && r.class)
 		remember(t, caller->pc, a);
 	return p;
