@@ -17,6 +17,10 @@
 /* Of the largest block that waits in a thread's own cache. */
 #define GIVE_BYTES 2048
 
+/* A block that grows begins where there is room for so many of it. */
+#define ROOM_TIMES 4
+#define ROOM_MAX_BYTES ((size_t)64 << 20)
+
 struct arena *arenas[ARENAS_MAX];
 struct arena *arena_shared;
 int64_t arena_total;
@@ -267,14 +271,32 @@ void arena_give(struct arena *a, unsigned class, void **items, unsigned n)
 
 /* One by one -------------------------------------------------------------- */
 
+/*
+ * Cut off a larger block, so that what is behind it is free; only others that
+ * want as much are likely to take it.
+ */
+static void *take_with_room(size_t size, int flags)
+{
+	void *p = size <= ROOM_MAX_BYTES ? ahj_mallocx(size * ROOM_TIMES, flags)
+					 : NULL;
+
+	if (p)
+		ahj_xallocx(p, size, 0, flags);
+	return p ? p : ahj_mallocx(size, flags);
+}
+
 void *arena_take_large(struct arena *a, size_t size, size_t alignment,
-		       bool zero)
+		       bool zero, bool grows)
 {
 	int flags = flags_of(a, false) | (zero ? JE_ZERO : 0) |
 		    (alignment > 1 ? JE_ALIGN(alignment) : 0);
 	size_t bytes = ahj_nallocx(size, flags);
-	char *p = bytes ? ahj_mallocx(size, flags) : NULL;
+	char *p;
 
+	if (!bytes)
+		return NULL;
+	p = grows && bytes > CLASS_MAX_BYTES ? take_with_room(size, flags)
+					     : ahj_mallocx(size, flags);
 	if (!p)
 		return NULL;
 	if (bytes <= CLASS_MAX_BYTES && class_bytes[class_of(bytes)] == bytes) {

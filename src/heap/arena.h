@@ -59,9 +59,12 @@ unsigned arena_take(struct arena *a, unsigned class, void **items, unsigned n);
 /* Give N blocks of CLASS back. */
 void arena_give(struct arena *a, unsigned class, void **items, unsigned n);
 
-/* A block of SIZE bytes, more than magazines hold or aligned to ALIGNMENT. */
+/*
+ * A block of SIZE bytes, more than magazines hold or aligned to ALIGNMENT; one
+ * that GROWS where there is room behind it.
+ */
 void *arena_take_large(struct arena *a, size_t size, size_t alignment,
-		       bool zero);
+		       bool zero, bool grows);
 
 /* Give a block of class 0 back; returns its size. */
 size_t arena_give_large(struct arena *a, void *p);

@@ -111,6 +111,7 @@ struct request {
 	size_t size;
 	size_t alignment;
 	bool zero;
+	bool grows;	/* and may do so again */
 	unsigned class; /* 0: none fits */
 };
 
@@ -119,7 +120,8 @@ static void *take(struct thread_heap *t, struct arena *a, struct place *place,
 {
 	size_t size = r->size ? r->size : 1;
 	void *p = r->class ? cache_take(t, a, r->class, place)
-			   : arena_take_large(a, size, r->alignment, r->zero);
+			   : arena_take_large(a, size, r->alignment, r->zero,
+					      r->grows);
 
 	if (!p)
 		return NULL;
@@ -161,10 +163,10 @@ static void *take_at_last(struct thread_heap *t, struct place *place,
 	return take_anywhere(t, place, r);
 }
 
-static void *alloc(size_t size, size_t alignment, bool zero,
+static void *alloc(size_t size, size_t alignment, bool zero, bool grows,
 		   const struct unwind_start *caller)
 {
-	struct request r = {size, alignment, zero,
+	struct request r = {size, alignment, zero, grows,
 			    class_aligned(size, alignment)};
 	struct thread_heap *t = thread_heap_get();
 	struct place *place = asked_by(t, caller);
@@ -196,8 +198,8 @@ static void *libc_alloc(size_t size, size_t alignment, bool zero)
 	return zero ? real.calloc(1, size) : real.malloc(size);
 }
 
-void *heap_alloc(size_t size, size_t alignment, bool zero,
-		 const struct unwind_start *caller)
+static void *heap_take(size_t size, size_t alignment, bool zero, bool grows,
+		       const struct unwind_start *caller)
 {
 	int err = errno;
 	void *p = NULL;
@@ -207,9 +209,15 @@ void *heap_alloc(size_t size, size_t alignment, bool zero,
 	if (thread_heap_ended())
 		p = early_alloc(size, alignment);
 	else if (size <= PTRDIFF_MAX)
-		p = alloc(size, alignment, zero, caller);
+		p = alloc(size, alignment, zero, grows, caller);
 	errno = p ? err : ENOMEM;
 	return p;
+}
+
+void *heap_alloc(size_t size, size_t alignment, bool zero,
+		 const struct unwind_start *caller)
+{
+	return heap_take(size, alignment, zero, false, caller);
 }
 
 /* The arena that P is of; NULL: it is not ours. */
@@ -291,7 +299,7 @@ static bool resized(struct arena *a, void *p, size_t size, size_t *had)
 static void *move(void *p, size_t had, size_t size,
 		  const struct unwind_start *caller)
 {
-	void *to = heap_alloc(size, HEAP_ALIGN, false, caller);
+	void *to = heap_take(size, HEAP_ALIGN, false, size > had, caller);
 
 	if (!to)
 		return NULL;
