@@ -16,7 +16,6 @@
 #include <pthread.h>
 #include <string.h>
 
-#define CAP_FIRST 16
 #define CAP_MAX 128
 #define CAP_BYTES (64 << 10) /* a magazine's blocks, together */
 #define CAP_MIN 8
@@ -94,13 +93,11 @@ static void items_drop(struct thread_heap *t, void **items, uint32_t cap)
 static bool magazine_grow(struct thread_heap *t, struct registry_magazine *m,
 			  unsigned class)
 {
-	uint32_t cap = m->cap ? m->cap * 2 : CAP_FIRST;
+	uint32_t cap = m->cap ? m->cap * 2 : CAP_MIN;
 	uint32_t old_cap;
 	void **items;
 	void **old;
 
-	if (!m->cap && cap > cap_max(class))
-		cap = CAP_MIN;
 	if (cap > cap_max(class))
 		return false;
 	items = items_new(t, cap);
