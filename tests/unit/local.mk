@@ -23,6 +23,7 @@ shim_unit_tests = \
 	tests/unit/test_faults \
 	tests/unit/test_fmt \
 	tests/unit/test_glob \
+	tests/unit/test_heap_arena \
 	tests/unit/test_heap_class \
 	tests/unit/test_heap_window \
 	tests/unit/test_index \
@@ -78,6 +79,12 @@ tests_unit_test_glob_SOURCES = tests/unit/test_glob.c
 tests_unit_test_glob_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_glob_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_glob_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_heap_arena_SOURCES = tests/unit/test_heap_arena.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_arena_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_arena_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_arena_LDADD = $(HEAP_UNIT_LDADD)
 
 tests_unit_test_heap_class_SOURCES = tests/unit/test_heap_class.c
 tests_unit_test_heap_class_CPPFLAGS = $(UNIT_CPPFLAGS)
