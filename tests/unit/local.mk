@@ -26,6 +26,7 @@ shim_unit_tests = \
 	tests/unit/test_heap_arena \
 	tests/unit/test_heap_class \
 	tests/unit/test_heap_early \
+	tests/unit/test_heap_owner \
 	tests/unit/test_heap_window \
 	tests/unit/test_index \
 	tests/unit/test_lock \
@@ -97,6 +98,12 @@ tests_unit_test_heap_early_SOURCES = tests/unit/test_heap_early.c \
 tests_unit_test_heap_early_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_heap_early_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_heap_early_LDADD = $(HEAP_UNIT_LDADD)
+
+tests_unit_test_heap_owner_SOURCES = tests/unit/test_heap_owner.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_owner_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_owner_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_owner_LDADD = $(HEAP_UNIT_LDADD)
 
 tests_unit_test_heap_window_SOURCES = tests/unit/test_heap_window.c \
 	tests/unit/test_heap_fixture.h

@@ -189,7 +189,7 @@ static inline uintptr_t module_load(unsigned n)
 	cr_assert_eq(system(command), 0);
 	module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	cr_assert_not_null(module, "%s", dlerror());
-	data = dlsym(module, "plugin_call");
+	data = dlsym(module, "plugin_bss");
 	cr_assert_not_null(data);
 	unlink(path);
 	rmdir(dir);
