@@ -24,6 +24,7 @@ shim_unit_tests = \
 	tests/unit/test_fmt \
 	tests/unit/test_glob \
 	tests/unit/test_heap_arena \
+	tests/unit/test_heap_cache \
 	tests/unit/test_heap_class \
 	tests/unit/test_heap_early \
 	tests/unit/test_heap_owner \
@@ -87,6 +88,12 @@ tests_unit_test_heap_arena_SOURCES = tests/unit/test_heap_arena.c \
 tests_unit_test_heap_arena_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_heap_arena_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_heap_arena_LDADD = $(HEAP_UNIT_LDADD)
+
+tests_unit_test_heap_cache_SOURCES = tests/unit/test_heap_cache.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_cache_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_cache_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_cache_LDADD = $(HEAP_UNIT_LDADD)
 
 tests_unit_test_heap_class_SOURCES = tests/unit/test_heap_class.c
 tests_unit_test_heap_class_CPPFLAGS = $(UNIT_CPPFLAGS)
