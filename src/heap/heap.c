@@ -338,10 +338,8 @@ struct heap_totals heap_totals(void)
 	held -= cached();
 	totals.held = held > 0 ? (size_t)held : 0;
 	for (unsigned i = 1; i < ARENAS_MAX; i++)
-		if (arenas[i] && arenas[i]->window.start)
-			totals.mapped += arenas[i]->window.top -
-					 arenas[i]->window.start -
-					 WINDOW_CLASSES_BYTES;
+		if (arenas[i])
+			totals.mapped += arenas[i]->window.mapped;
 	return totals;
 }
 

@@ -122,6 +122,7 @@ static uintptr_t place(struct window *w, uintptr_t at, size_t size,
 		return 0;
 	record(start, start + size, site, 0);
 	w->top = start + size;
+	w->mapped += size;
 	return start;
 }
 

@@ -48,6 +48,7 @@ struct window {
 	uintptr_t top;	       /* end of the blocks' part in use */
 	uintptr_t classes_end; /* of the class map as mapped */
 	uintptr_t tags_end;
+	size_t mapped; /* bytes for blocks, in all windows */
 };
 
 /* Number of the window that holds P; WINDOWS or more: none. */

@@ -23,6 +23,7 @@ shim_unit_tests = \
 	tests/unit/test_faults \
 	tests/unit/test_fmt \
 	tests/unit/test_glob \
+	tests/unit/test_heap \
 	tests/unit/test_heap_arena \
 	tests/unit/test_heap_cache \
 	tests/unit/test_heap_class \
@@ -82,6 +83,12 @@ tests_unit_test_glob_SOURCES = tests/unit/test_glob.c
 tests_unit_test_glob_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_glob_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_glob_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_heap_SOURCES = tests/unit/test_heap.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_LDADD = $(HEAP_UNIT_LDADD)
 
 tests_unit_test_heap_arena_SOURCES = tests/unit/test_heap_arena.c \
 	tests/unit/test_heap_fixture.h
