@@ -391,6 +391,7 @@ int heap_start(void)
 		heap_leave();
 		return -ENOMEM;
 	}
+	jemalloc_start();
 	class_init();
 	memcpy(anonshim_registry->class_bytes, class_bytes,
 	       sizeof(class_bytes));

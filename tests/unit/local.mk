@@ -28,6 +28,7 @@ shim_unit_tests = \
 	tests/unit/test_heap_cache \
 	tests/unit/test_heap_class \
 	tests/unit/test_heap_early \
+	tests/unit/test_heap_faults \
 	tests/unit/test_heap_owner \
 	tests/unit/test_heap_window \
 	tests/unit/test_index \
@@ -112,6 +113,12 @@ tests_unit_test_heap_early_SOURCES = tests/unit/test_heap_early.c \
 tests_unit_test_heap_early_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_heap_early_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_heap_early_LDADD = $(HEAP_UNIT_LDADD)
+
+tests_unit_test_heap_faults_SOURCES = tests/unit/test_heap_faults.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_faults_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_faults_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_faults_LDADD = $(HEAP_UNIT_LDADD)
 
 tests_unit_test_heap_owner_SOURCES = tests/unit/test_heap_owner.c \
 	tests/unit/test_heap_fixture.h
