@@ -66,6 +66,20 @@ static inline uint8_t *window_class(const void *p)
 			   (((uintptr_t)p - start) >> WINDOW_PAGE_SHIFT));
 }
 
+/*
+ * Threads that have blocks of one page read and write its byte, always the
+ * same one, at the same time.
+ */
+static inline unsigned window_class_get(const void *p)
+{
+	return __atomic_load_n(window_class(p), __ATOMIC_RELAXED);
+}
+
+static inline void window_class_set(const void *p, unsigned class)
+{
+	__atomic_store_n(window_class(p), (uint8_t) class, __ATOMIC_RELAXED);
+}
+
 /* The tag for the block at P, in a tagged window. */
 static inline uint16_t *window_tag(const void *p)
 {

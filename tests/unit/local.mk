@@ -30,6 +30,7 @@ shim_unit_tests = \
 	tests/unit/test_heap_early \
 	tests/unit/test_heap_faults \
 	tests/unit/test_heap_owner \
+	tests/unit/test_heap_race \
 	tests/unit/test_heap_window \
 	tests/unit/test_index \
 	tests/unit/test_lock \
@@ -125,6 +126,13 @@ tests_unit_test_heap_owner_SOURCES = tests/unit/test_heap_owner.c \
 tests_unit_test_heap_owner_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_heap_owner_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_heap_owner_LDADD = $(HEAP_UNIT_LDADD)
+
+# No Criterion in this one.
+tests_unit_test_heap_race_SOURCES = tests/unit/test_heap_race.c
+tests_unit_test_heap_race_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_race_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_race_LDADD = src/heap/jemalloc.o \
+	tests/unit/libshimcore.a
 
 tests_unit_test_heap_window_SOURCES = tests/unit/test_heap_window.c \
 	tests/unit/test_heap_fixture.h
