@@ -371,21 +371,6 @@ Test(cache, destructors_ask_too)
 	cr_assert(after_ours, "this tests the last round too");
 }
 
-/* errno is the program's while a thread ends. */
-static void *frees_at_the_end(void *arg)
-{
-	errno = 77;
-	drop(ask(100, (uintptr_t)arg));
-	return errno == 77 ? arg : NULL;
-}
-
-Test(cache, errno_is_left)
-{
-	uintptr_t pc = module_load(1);
-
-	cr_assert_not_null(in_thread(frees_at_the_end, (void *)pc));
-}
-
 /* Fork -------------------------------------------------------------------- */
 
 #define THREADS 4

@@ -312,3 +312,27 @@ Test(heap_faults, no_room_to_begin_with)
 	cr_assert(p && !heap_owns(p));
 	drop(p);
 }
+
+/* What jemalloc has to say is said as the shim says things. */
+Test(heap_faults, messages_go_to_the_log)
+{
+	char path[] = "/tmp/anonshim-unit-XXXXXX";
+	char options[64], text[256];
+	int fd = mkstemp(path);
+	ssize_t got;
+
+	snprintf(options, sizeof(options), "naming=registry,log=%s", path);
+	shim_start(options);
+	guard_ready = true;
+	fault_set(SYS_munmap, -EINVAL, 1, 1);
+	cr_assert_eq(heap_start(), 0);
+	fault_none();
+	got = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	unlink(path);
+	cr_assert_gt(got, 0);
+	text[got] = '\0';
+	cr_assert_eq(strncmp(text, "anonshim: <jemalloc>: ", 22), 0, "%s",
+		     text);
+	cr_assert_eq(strchr(text, '\n'), text + got - 1, "one line");
+}
