@@ -158,12 +158,12 @@ struct arena *arena_make(uint32_t site, bool shared)
 	a->record = table_at(t, a->id);
 	a->record->site = site;
 	a->record->flags = shared ? ARENA_SHARED : 0;
-	arenas[a->id] = a; /* first: the hooks map memory for it */
 	if (!je_arena_make(a) || !je_cache_make(a)) {
 		a->record->site = 0;
-		arenas[a->id] = NULL;
 		return NULL;
 	}
+	/* last: who looks after arenas at large may come at any time */
+	__atomic_store_n(&arenas[a->id], a, __ATOMIC_RELEASE);
 	made++;
 	return a;
 }
@@ -245,7 +245,7 @@ unsigned arena_take(struct arena *a, unsigned class, void **items, unsigned n)
 		got = take_uncached(a, class, items, n);
 	}
 	for (unsigned i = 0; i < got; i++)
-		*window_class(items[i]) = (uint8_t) class;
+		window_class_set(items[i], class);
 	held_add(a, (int64_t)(got * class_bytes[class]));
 	return got;
 }
@@ -300,9 +300,9 @@ void *arena_take_large(struct arena *a, size_t size, size_t alignment,
 	if (!p)
 		return NULL;
 	if (bytes <= CLASS_MAX_BYTES && class_bytes[class_of(bytes)] == bytes) {
-		*window_class(p) = (uint8_t)class_of(bytes);
+		window_class_set(p, class_of(bytes));
 	} else {
-		*window_class(p) = 0;
+		window_class_set(p, 0);
 	}
 	direct_add(a, (int64_t)bytes);
 	return p;

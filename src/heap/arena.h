@@ -38,6 +38,12 @@ struct arena {
 extern struct arena *arenas[ARENAS_MAX];
 extern struct arena *arena_shared;
 
+/* Arena ID; NULL: there is none yet. */
+static inline struct arena *arena_get(unsigned id)
+{
+	return __atomic_load_n(&arenas[id], __ATOMIC_ACQUIRE);
+}
+
 /* Bytes that the program and the caches hold of all arenas. */
 extern int64_t arena_total;
 

@@ -26,6 +26,13 @@
 #define TICKS 256  /* batches between looks at the clock */
 #define DECAY_NS UINT64_C(100000000) /* between arenas */
 
+/* In which of a thread's rounds of destructors its heap ends: the last. */
+#ifdef __SANITIZE_THREAD__
+#define ROUNDS (PTHREAD_DESTRUCTOR_ITERATIONS - 1) /* which is its own */
+#else
+#define ROUNDS PTHREAD_DESTRUCTOR_ITERATIONS
+#endif
+
 static struct thread_heap no_heap;
 __thread struct thread_heap *thread_heap
 	__attribute__((tls_model("initial-exec"))) = &no_heap;
@@ -242,7 +249,7 @@ static void heap_empty(struct thread_heap *t)
 
 		for (unsigned class = 1; c && class < HEAP_CLASSES; class ++)
 			if (c->magazine[class].n)
-				spill(c, arenas[i], class,
+				spill(c, arena_get(i), class,
 				      c->magazine[class].n);
 	}
 }
@@ -331,7 +338,7 @@ static void heap_end(void *arg)
 	int err = errno;
 	bool entered;
 
-	if (++t->ends < PTHREAD_DESTRUCTOR_ITERATIONS) {
+	if (++t->ends < ROUNDS) {
 		pthread_setspecific(at_exit, t);
 		return;
 	}
@@ -440,11 +447,11 @@ static void decay_next(void)
 					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return;
 	next = current + 1;
-	if (next >= ARENAS_MAX || !arenas[next])
+	if (next >= ARENAS_MAX || !arena_get(next))
 		next = ARENA_SHARED_ID;
 	current = next;
 	cool_one();
-	arena_decay(arenas[next], false);
+	arena_decay(arena_get(next), false);
 }
 
 static void tick(struct thread_heap *t)
@@ -465,15 +472,15 @@ void caches_flush(void)
 	while (cool_one()) {
 	}
 	arenas_flush_thread();
-	for (unsigned i = 1; i < ARENAS_MAX && arenas[i]; i++)
-		arena_flush(arenas[i]);
+	for (unsigned i = 1; i < ARENAS_MAX && arena_get(i); i++)
+		arena_flush(arena_get(i));
 }
 
 void caches_trim(void)
 {
 	caches_flush();
-	for (unsigned i = 1; i < ARENAS_MAX && arenas[i]; i++)
-		arena_decay(arenas[i], true);
+	for (unsigned i = 1; i < ARENAS_MAX && arena_get(i); i++)
+		arena_decay(arena_get(i), true);
 }
 
 void caches_fork_child(void)

@@ -94,7 +94,7 @@ static inline bool cache_push(void *p)
 	c = thread_heap->by_window[window];
 	if (__builtin_expect(!c, 0))
 		return false;
-	m = &c->magazine[*window_class(p)];
+	m = &c->magazine[window_class_get(p)];
 	if (__builtin_expect(m->n >= m->cap, 0))
 		return false;
 	((void **)m->items)[m->n] = p;

@@ -139,8 +139,8 @@ static void *take_anywhere(struct thread_heap *t, struct place *place,
 {
 	void *p = take(t, place_arena(place), place, r);
 
-	for (unsigned i = 1; !p && i < ARENAS_MAX && arenas[i]; i++)
-		p = take(t, arenas[i], place, r);
+	for (unsigned i = 1; !p && i < ARENAS_MAX && arena_get(i); i++)
+		p = take(t, arena_get(i), place, r);
 	return p;
 }
 
@@ -226,7 +226,7 @@ static struct arena *arena_of(const void *p)
 	size_t window = window_of(p);
 	uint8_t id = window < WINDOWS ? window_arena(window) : 0;
 
-	return id ? arenas[id] : NULL;
+	return id ? arena_get(id) : NULL;
 }
 
 bool heap_owns(const void *p)
@@ -236,7 +236,7 @@ bool heap_owns(const void *p)
 
 static void give(struct arena *a, void *p)
 {
-	unsigned class = *window_class(p);
+	unsigned class = window_class_get(p);
 	uint16_t account = a == arena_shared ? *window_tag(p) : 0;
 	size_t bytes = class_bytes[class];
 
@@ -261,7 +261,7 @@ void heap_free(void *p)
 
 static size_t size_in(struct arena *a, void *p)
 {
-	unsigned class = *window_class(p);
+	unsigned class = window_class_get(p);
 
 	(void)a;
 	return class ? class_bytes[class] : ahj_sallocx(p, 0);
@@ -284,7 +284,7 @@ static bool resized(struct arena *a, void *p, size_t size, size_t *had)
 	size_t now;
 
 	*had = size_in(a, p);
-	if (*window_class(p))
+	if (window_class_get(p))
 		return size <= CLASS_MAX_BYTES &&
 		       class_bytes[class_of(size)] == *had;
 	if (size <= CLASS_MAX_BYTES)
@@ -339,7 +339,8 @@ void heap_trim(void)
 	errno = err;
 }
 
-static int64_t cached(void)
+/* Numbers of one moment each, as the tool sees them: races are no matter. */
+__attribute__((no_sanitize("thread"))) static int64_t cached(void)
 {
 	const struct registry_table *t =
 		&anonshim_registry->table[REGISTRY_CACHES];
@@ -365,10 +366,9 @@ struct heap_totals heap_totals(void)
 	held -= cached();
 	totals.held = held > 0 ? (size_t)held : 0;
 	for (unsigned i = 1; i < ARENAS_MAX; i++)
-		if (arenas[i] && arenas[i]->window.start)
-			totals.mapped += arenas[i]->window.top -
-					 arenas[i]->window.start -
-					 WINDOW_CLASSES_BYTES;
+		if (arena_get(i))
+			totals.mapped += __atomic_load_n(
+				&arena_get(i)->window.mapped, __ATOMIC_RELAXED);
 	return totals;
 }
 
@@ -420,6 +420,7 @@ int heap_start(void)
 		heap_leave();
 		return -ENOMEM;
 	}
+	jemalloc_start();
 	class_init();
 	memcpy(anonshim_registry->class_bytes, class_bytes,
 	       sizeof(class_bytes));

@@ -150,9 +150,12 @@ static const struct caller *learn(uintptr_t pc, uint64_t hash,
 	if (!id)
 		return &no_caller;
 	c = table_at(&callers, id);
-	c->pc = pc;
-	c->wrapper = fn.wrapper;
-	c->place = p;
+	/* others may read what they know already; it rarely is otherwise now */
+	if (c->pc != pc || c->wrapper != fn.wrapper || c->place != p) {
+		c->pc = pc;
+		c->wrapper = fn.wrapper;
+		c->place = p;
+	}
 	__atomic_store_n(&c->generation, generation, __ATOMIC_RELEASE);
 	return known || index_add(&caller_index, hash, id) ? c : &no_caller;
 }
@@ -186,29 +189,49 @@ static bool past_share(int64_t bytes, int64_t least, int share)
 	       bytes >= __atomic_load_n(&arena_total, __ATOMIC_RELAXED) / share;
 }
 
-/* An arena of SITE, or of NAME's owner at large, goes to *WHERE. */
-static void promote(struct arena **where, bool *settled, uint32_t site,
+/* About so many: what threads add at once may count once. */
+static uint64_t add_about(uint64_t *count, uint64_t n)
+{
+	uint64_t sum = __atomic_load_n(count, __ATOMIC_RELAXED) + n;
+
+	__atomic_store_n(count, sum, __ATOMIC_RELAXED);
+	return sum;
+}
+
+/* Whether who has *WHERE and *SETTLED has an arena or cannot have one. */
+static bool has_grown(struct arena *const *where, const bool *settled)
+{
+	return __atomic_load_n(where, __ATOMIC_ACQUIRE) ||
+	       __atomic_load_n(settled, __ATOMIC_RELAXED);
+}
+
+/*
+ * An arena of SITE, or of NAME's owner at large, goes to *WHERE.  False: it
+ * does not.
+ */
+static bool promote(struct arena **where, bool *settled, uint32_t site,
 		    uint32_t name)
 {
-	struct arena *a;
+	struct arena *a = NULL;
 
 	if (!guard_open())
-		return;
+		return false;
 	guard_enter();
 	if (lock_take(&heap_lock)) {
-		if (!*where && !*settled) {
+		if (!has_grown(where, settled)) {
 			if (!site && lock_take(&registry_lock)) {
 				site = site_of_owner(KIND_HEAP,
 						     registry_text(name), "");
 				lock_drop(&registry_lock);
 			}
 			a = site ? arena_make(site, false) : NULL;
-			*settled = !a;
+			__atomic_store_n(settled, !a, __ATOMIC_RELAXED);
 			__atomic_store_n(where, a, __ATOMIC_RELEASE);
 		}
 		lock_drop(&heap_lock);
 	}
 	guard_leave();
+	return a;
 }
 
 /* How much larger than ever A has become with BYTES more. */
@@ -232,16 +255,16 @@ void place_took(struct place *place, struct arena *a, size_t bytes)
 	if (!grown)
 		return;
 	grown = __atomic_add_fetch(&place->grown, grown, __ATOMIC_RELAXED);
-	if (place->arena || place->settled || !place->owner->arena ||
+	if (has_grown(&place->arena, &place->settled) ||
+	    !__atomic_load_n(&place->owner->arena, __ATOMIC_RELAXED) ||
 	    CONFIG_NUMBER(heap) == HEAP_OWNER)
 		return;
-	if (site_arenas >= most ||
+	if (__atomic_load_n(&site_arenas, __ATOMIC_RELAXED) >= most ||
 	    !past_share(grown, fine ? SITE_BYTES_FINE : SITE_BYTES,
 			fine ? SITE_SHARE_FINE : SITE_SHARE))
 		return;
-	promote(&place->arena, &place->settled, place->site, 0);
-	if (place->arena)
-		site_arenas++;
+	if (promote(&place->arena, &place->settled, place->site, 0))
+		__atomic_fetch_add(&site_arenas, 1, __ATOMIC_RELAXED);
 }
 
 void account_holds(uint16_t account, int64_t bytes)
@@ -260,13 +283,14 @@ void account_holds(uint16_t account, int64_t bytes)
 void place_holds(struct place *place, int64_t bytes)
 {
 	struct owner *o = place->owner;
+	uint64_t asks = add_about(&o->asks, 1);
 
 	account_holds(place->account, bytes);
-	o->asks++;
-	if (o->arena || o->settled)
+	if (has_grown(&o->arena, &o->settled))
 		return;
-	if (o->asks > OWNER_ASKS ||
-	    past_share(o->live, OWNER_BYTES, OWNER_SHARE))
+	if (asks > OWNER_ASKS ||
+	    past_share(__atomic_load_n(&o->live, __ATOMIC_RELAXED), OWNER_BYTES,
+		       OWNER_SHARE))
 		promote(&o->arena, &o->settled, 0, o->name);
 }
 
