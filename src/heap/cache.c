@@ -21,7 +21,6 @@
 #define CAP_MIN 8
 #define SLAB_BYTES ((size_t)16 << 10)
 #define SLOTS_FIRST 256
-#define SLOTS_MAX 4096
 #define WARM_MAX 4 /* heaps of ended threads that keep their blocks */
 #define TICKS 256  /* batches between looks at the clock */
 #define DECAY_NS UINT64_C(100000000) /* between arenas */

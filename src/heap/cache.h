@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SLOTS_MAX 4096 /* they grow to */
 #define ITEMS_LISTS 8
 
 /* A child of fork finds the heaps of other threads as they were just then:

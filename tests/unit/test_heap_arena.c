@@ -120,7 +120,7 @@ Test(arena, is_recorded_and_there_are_enough)
 		n++;
 	}
 	cr_assert_eq(n, ARENAS_MAX - 1);
-	cr_assert_not_null(arena_take_large(last, MIB, 1, false));
+	cr_assert_not_null(arena_take_large(last, MIB, 1, false, false));
 }
 
 /* Large blocks ------------------------------------------------------------ */
@@ -131,7 +131,7 @@ Test(arena, large_blocks)
 
 	for (size_t size = CLASS_MAX_BYTES + 1; size <= 64 * MIB;
 	     size = size * 2 + 13) {
-		char *p = arena_take_large(a, size, 1, false);
+		char *p = arena_take_large(a, size, 1, false, false);
 
 		cr_assert_not_null(p);
 		cr_assert_eq(arena_at(p), a);
@@ -147,7 +147,7 @@ Test(arena, large_blocks)
 Test(arena, large_blocks_are_zero_if_asked)
 {
 	for (unsigned turn = 0; turn < 8; turn++) {
-		char *p = arena_take_large(a, MIB, 1, true);
+		char *p = arena_take_large(a, MIB, 1, true, false);
 
 		for (size_t i = 0; i < MIB; i++)
 			cr_assert_eq(p[i], 0);
@@ -158,7 +158,7 @@ Test(arena, large_blocks_are_zero_if_asked)
 
 static void take_aligned(size_t size, size_t alignment)
 {
-	char *p = arena_take_large(a, size, alignment, false);
+	char *p = arena_take_large(a, size, alignment, false, false);
 	unsigned class;
 	void *block = p;
 
@@ -187,18 +187,18 @@ Test(arena, what_cannot_be)
 {
 	int64_t before = arena_total;
 
-	cr_assert_null(arena_take_large(a, PTRDIFF_MAX, 1, false));
-	cr_assert_null(arena_take_large(a, SIZE_MAX, 1, false));
-	cr_assert_null(arena_take_large(a, WINDOW_BYTES, 1, false));
-	cr_assert_null(arena_take_large(a, 16, (size_t)1 << 62, false));
+	cr_assert_null(arena_take_large(a, PTRDIFF_MAX, 1, false, false));
+	cr_assert_null(arena_take_large(a, SIZE_MAX, 1, false, false));
+	cr_assert_null(arena_take_large(a, WINDOW_BYTES, 1, false, false));
+	cr_assert_null(arena_take_large(a, 16, (size_t)1 << 62, false, false));
 	cr_assert_eq(arena_total, before);
-	cr_assert_not_null(arena_take_large(a, MIB, 1, false));
+	cr_assert_not_null(arena_take_large(a, MIB, 1, false, false));
 }
 
 Test(arena, is_resized_in_place_or_left)
 {
 	int64_t before = arena_total;
-	char *p = arena_take_large(a, 8 * MIB, 1, false);
+	char *p = arena_take_large(a, 8 * MIB, 1, false, false);
 	size_t bytes;
 
 	memset(p, 7, MIB);
@@ -244,7 +244,7 @@ static void use_and_give_back(void)
 
 Test(arena, all_free_pages_go_back)
 {
-	char *large = arena_take_large(a, MIB, 1, false);
+	char *large = arena_take_large(a, MIB, 1, false, false);
 
 	memset(large, 1, MIB);
 	use_and_give_back();

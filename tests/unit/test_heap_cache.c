@@ -171,7 +171,7 @@ Test(cache, nothing_else_is_pushed)
 	cr_assert_not(cache_push(NULL));
 	cr_assert_not(cache_push(&local));
 	cr_assert_not(cache_push((void *)start));
-	cr_assert_not(cache_push(arena_take_large(a, MIB, 1, false)));
+	cr_assert_not(cache_push(arena_take_large(a, MIB, 1, false, false)));
 	cr_assert_not(cache_push(ask(100, (uintptr_t)start + 1)),
 		      "the shared arena's are counted");
 }
@@ -189,7 +189,7 @@ Test(cache, slots_in_conflict)
 	of_two = arena_at(ask(100, two));
 	cr_assert(of_one != of_two && of_one != arena_shared &&
 		  of_two != arena_shared);
-	for (unsigned i = 0; i < 4 * SLOTS; i++) {
+	for (unsigned i = 0; i < SLOTS_MAX / 2; i++) {
 		void *p = ask(100, one + i);
 		void *q = ask(100, two + i);
 
@@ -197,7 +197,7 @@ Test(cache, slots_in_conflict)
 		cr_assert_eq(arena_at(q), of_two);
 		drop(i % 2 ? p : q);
 	}
-	for (unsigned i = 0; i < 4 * SLOTS; i++) {
+	for (unsigned i = 0; i < SLOTS_MAX / 2; i++) {
 		cr_assert_eq(arena_at(ask(100, one + i)), of_one);
 		cr_assert_eq(arena_at(ask(100, two + i)), of_two);
 	}
