@@ -35,6 +35,11 @@ int guard_watch_forks(void (*forked)(void))
 	return 0;
 }
 
+bool guard_forked(void)
+{
+	return fork_mark && !*fork_mark;
+}
+
 void guard_fork_seen(void)
 {
 	if (fork_mark)
@@ -49,7 +54,7 @@ void guard_enter(void)
 	sys_signals_block(&mask);
 	guard.signals = mask;
 	guard.busy = true;
-	if (__builtin_expect(fork_mark && !*fork_mark, 0)) {
+	if (__builtin_expect(guard_forked(), 0)) {
 		guard_fork_seen();
 		on_fork();
 	}

@@ -21,6 +21,7 @@ struct guard {
 	bool busy;
 	bool fork_registry; /* which locks a fork under way holds */
 	bool fork_map;
+	bool fork_heap;
 	uint64_t signals;    /* the mask to restore */
 	uintptr_t stack_low; /* bounds of the thread's own stack; equal where */
 	uintptr_t stack_high; /* they are not known */
@@ -45,6 +46,9 @@ static inline bool guard_open(void)
  * guard_enter() calls FORKED.  Returns 0 or -ENOMEM.
  */
 int guard_watch_forks(void (*forked)(void));
+
+/* Whether this is such a child, not yet noticed. */
+bool guard_forked(void);
 
 /* In such a child, or where handlers ran: it has been dealt with. */
 void guard_fork_seen(void);

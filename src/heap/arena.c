@@ -170,7 +170,7 @@ struct arena *arena_make(uint32_t site, bool shared)
 
 /* Batches ----------------------------------------------------------------- */
 
-static bool filling_take(struct arena *a)
+static bool filling_try(struct arena *a)
 {
 	return !__atomic_exchange_n(&a->filling, 1, __ATOMIC_ACQUIRE);
 }
@@ -178,6 +178,19 @@ static bool filling_take(struct arena *a)
 static void filling_drop(struct arena *a)
 {
 	__atomic_store_n(&a->filling, 0, __ATOMIC_RELEASE);
+}
+
+/* Whether this thread has A's explicit cache now. */
+static bool filling_take(struct arena *a)
+{
+	if (!filling_try(a))
+		return false;
+	if (!a->forked || je_cache_make(a)) {
+		a->forked = false;
+		return true;
+	}
+	filling_drop(a);
+	return false;
 }
 
 static int flags_of(const struct arena *a, bool cached)
@@ -235,15 +248,16 @@ static unsigned take_uncached(const struct arena *a, unsigned class,
 
 unsigned arena_take(struct arena *a, unsigned class, void **items, unsigned n)
 {
-	bool cached = filling_take(a);
 	unsigned got;
 
-	if (cached) {
+	jemalloc_enter();
+	if (filling_take(a)) {
 		got = take_cached(a, class, items, n);
 		filling_drop(a);
 	} else {
 		got = take_uncached(a, class, items, n);
 	}
+	jemalloc_leave();
 	for (unsigned i = 0; i < got; i++)
 		window_class_set(items[i], class);
 	held_add(a, (int64_t)(got * class_bytes[class]));
@@ -257,15 +271,18 @@ unsigned arena_take(struct arena *a, unsigned class, void **items, unsigned n)
 void arena_give(struct arena *a, unsigned class, void **items, unsigned n)
 {
 	size_t bytes = class_bytes[class];
-	bool cached = bytes > GIVE_BYTES && filling_take(a);
-	int flags = cached		 ? JE_TCACHE(a->tcache)
-		    : bytes > GIVE_BYTES ? JE_NO_TCACHE
-					 : 0;
+	bool cached;
+	int flags = 0;
 
+	jemalloc_enter();
+	cached = bytes > GIVE_BYTES && filling_take(a);
+	if (bytes > GIVE_BYTES)
+		flags = cached ? JE_TCACHE(a->tcache) : JE_NO_TCACHE;
 	for (unsigned i = 0; i < n; i++)
 		ahj_sdallocx(items[i], bytes, flags);
 	if (cached)
 		filling_drop(a);
+	jemalloc_leave();
 	held_add(a, -(int64_t)(n * bytes));
 }
 
@@ -295,8 +312,10 @@ void *arena_take_large(struct arena *a, size_t size, size_t alignment,
 
 	if (!bytes)
 		return NULL;
+	jemalloc_enter();
 	p = grows && bytes > CLASS_MAX_BYTES ? take_with_room(size, flags)
 					     : ahj_mallocx(size, flags);
+	jemalloc_leave();
 	if (!p)
 		return NULL;
 	if (bytes <= CLASS_MAX_BYTES && class_bytes[class_of(bytes)] == bytes) {
@@ -308,20 +327,30 @@ void *arena_take_large(struct arena *a, size_t size, size_t alignment,
 	return p;
 }
 
+size_t arena_bytes_large(const void *p)
+{
+	return ahj_sallocx(p, 0);
+}
+
 size_t arena_give_large(struct arena *a, void *p)
 {
-	size_t bytes = ahj_sallocx(p, 0);
+	size_t bytes = arena_bytes_large(p);
 
+	jemalloc_enter();
 	ahj_dallocx(p, JE_NO_TCACHE);
+	jemalloc_leave();
 	direct_add(a, -(int64_t)bytes);
 	return bytes;
 }
 
 size_t arena_resize_large(struct arena *a, void *p, size_t size)
 {
-	size_t before = ahj_sallocx(p, 0);
-	size_t after = ahj_xallocx(p, size, 0, JE_NO_TCACHE);
+	size_t before = arena_bytes_large(p);
+	size_t after;
 
+	jemalloc_enter();
+	after = ahj_xallocx(p, size, 0, JE_NO_TCACHE);
+	jemalloc_leave();
 	direct_add(a, (int64_t)after - (int64_t)before);
 	return after;
 }
@@ -333,15 +362,22 @@ void arena_flush(struct arena *a)
 	size_t mib[2];
 	size_t len = 2;
 
-	if (ahj_mallctlnametomib("tcache.flush", mib, &len) || !filling_take(a))
+	if (ahj_mallctlnametomib("tcache.flush", mib, &len))
 		return;
-	ahj_mallctlbymib(mib, len, NULL, NULL, &a->tcache, sizeof(a->tcache));
-	filling_drop(a);
+	jemalloc_enter();
+	if (filling_take(a)) {
+		ahj_mallctlbymib(mib, len, NULL, NULL, &a->tcache,
+				 sizeof(a->tcache));
+		filling_drop(a);
+	}
+	jemalloc_leave();
 }
 
 void arenas_flush_thread(void)
 {
+	jemalloc_enter();
 	ahj_mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
+	jemalloc_leave();
 }
 
 void arena_decay(struct arena *a, bool all)
@@ -354,34 +390,54 @@ void arena_decay(struct arena *a, bool all)
 				 &len))
 		return;
 	mib[1] = a->je;
+	jemalloc_enter();
 	ahj_mallctlbymib(mib, len, NULL, NULL, NULL, 0);
+	jemalloc_leave();
 }
 
 /* Fork -------------------------------------------------------------------- */
 
 #define HOLD_TRIES 10000
+#define HOLD_TRIES_INSIDE 10 /* this thread itself may have it */
 
 static bool held[ARENAS_MAX];
 
 /*
  * A cache that its holder does not let go, for it is interrupted by the very
- * handler that forks, is not held; a child then never uses it again.
+ * handler that forks, is not held.
  */
 void arenas_hold(void)
 {
+	int tries = jemalloc_depth ? HOLD_TRIES_INSIDE : HOLD_TRIES;
+
 	for (unsigned i = 1; i <= made; i++) {
 		held[i] = false;
-		for (int k = 0; k < HOLD_TRIES && !held[i]; k++) {
-			held[i] = filling_take(arenas[i]);
+		for (int k = 0; k < tries && !held[i]; k++) {
+			held[i] = filling_try(arenas[i]);
 			if (!held[i])
 				sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 		}
 	}
 }
 
+/*
+ * An explicit cache is in a list with those of threads that are gone, which
+ * jemalloc would write to when it is flushed: there have to be new ones.
+ */
+void arenas_fork_child(void)
+{
+	for (unsigned i = 1; i <= made; i++) {
+		arenas[i]->forked = true;
+		if (held[i] || !jemalloc_depth)
+			filling_drop(arenas[i]);
+	}
+}
+
 void arenas_release(void)
 {
-	for (unsigned i = 1; i <= made; i++)
+	for (unsigned i = 1; i <= made; i++) {
 		if (held[i])
 			filling_drop(arenas[i]);
+		held[i] = false;
+	}
 }

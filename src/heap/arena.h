@@ -31,6 +31,7 @@ struct arena {
 	uint32_t site;	  /* in whose name */
 	uint8_t id;	  /* 1 and up; index of the record too */
 	uint32_t filling; /* the lock of the explicit cache */
+	bool forked;	  /* which is the parent's, not to be used */
 	int64_t held;	  /* bytes, by the program and the caches */
 	int64_t held_most;
 };
@@ -72,6 +73,9 @@ void arena_give(struct arena *a, unsigned class, void **items, unsigned n);
 void *arena_take_large(struct arena *a, size_t size, size_t alignment,
 		       bool zero, bool grows);
 
+/* Bytes of the block of class 0 at P. */
+size_t arena_bytes_large(const void *p);
+
 /* Give a block of class 0 back; returns its size. */
 size_t arena_give_large(struct arena *a, void *p);
 
@@ -89,8 +93,10 @@ void arenas_flush_thread(void);
 /* Give free pages of A back to the kernel as time tells, or ALL. */
 void arena_decay(struct arena *a, bool all);
 
-/* Around fork: hold all explicit caches still. */
+/* Around fork, with heap_lock held: hold all explicit caches still. */
 void arenas_hold(void);
 void arenas_release(void);
+/* In a child; the threads that had them are gone. */
+void arenas_fork_child(void);
 
 #endif

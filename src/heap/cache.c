@@ -10,6 +10,7 @@
 #include "env/guard.h"
 #include "track/module.h"
 #include "track/registry.h"
+#include "track/stack.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -38,7 +39,12 @@ __thread struct thread_heap *thread_heap
 static struct slot no_slot;
 __thread struct slots thread_slots
 	__attribute__((tls_model("initial-exec"))) = {&no_slot, 0};
-static __thread bool ended __attribute__((tls_model("initial-exec")));
+static __thread struct {
+	bool armed; /* its end will be seen */
+	bool begun; /* its beginning was */
+	bool ended;
+	uint8_t ends; /* times it was about to end */
+} life __attribute__((tls_model("initial-exec")));
 
 static struct thread_heap *all_heaps;
 static struct thread_heap *free_heaps;
@@ -214,20 +220,22 @@ static void give_directly(struct arena *a, unsigned class, void *p)
 			   __ATOMIC_RELAXED);
 }
 
-void cache_give(struct thread_heap *t, struct arena *a, unsigned class, void *p)
+bool cache_give(struct thread_heap *t, struct arena *a, unsigned class, void *p)
 {
 	struct registry_cache *c = t ? cache_of(t, a) : NULL;
 	struct registry_magazine *m;
 
 	if (!c) {
 		give_directly(a, class, p);
-		return;
+		return true;
 	}
 	m = &c->magazine[class];
+	if (is_on_top(m, p))
+		return false;
 	if (m->n >= m->cap && !magazine_grow(t, m, class)) {
 		if (!m->cap) {
 			give_directly(a, class, p);
-			return;
+			return true;
 		}
 		tick(t);
 		spill(c, a, class, m->cap / 2);
@@ -237,6 +245,7 @@ void cache_give(struct thread_heap *t, struct arena *a, unsigned class, void *p)
 	m->n++;
 	if (a != arena_shared)
 		t->by_window[window_of(p)] = c;
+	return true;
 }
 
 /* Threads' heaps ---------------------------------------------------------- */
@@ -329,22 +338,23 @@ static bool leave_warm(struct thread_heap *t)
 
 /*
  * A thread ends.  Others of its destructors may still allocate, so this one
- * has itself called again while it can.
+ * has itself called again while it can; where it may have been asked for by
+ * another in the first round, one round less.
  */
 static void heap_end(void *arg)
 {
-	struct thread_heap *t = arg;
+	struct thread_heap *t = thread_heap;
 	int err = errno;
 	bool entered;
 
-	if (++t->ends < ROUNDS) {
-		pthread_setspecific(at_exit, t);
+	if (++life.ends + !life.begun < ROUNDS) {
+		pthread_setspecific(at_exit, arg);
 		return;
 	}
-	ended = true;
+	life.ended = true;
 	thread_heap = &no_heap;
 	thread_slots = (struct slots){&no_slot, 0};
-	if (!leave_warm(t)) {
+	if (t != &no_heap && !leave_warm(t)) {
 		heap_empty(t);
 		if (heaps_lock(&entered)) {
 			push(t, false);
@@ -353,6 +363,29 @@ static void heap_end(void *arg)
 	}
 	jemalloc_thread_end();
 	errno = err;
+}
+
+/* pthread_setspecific() may allocate: by then it can. */
+static void arm(void)
+{
+	life.armed = true;
+	pthread_setspecific(at_exit, &life);
+}
+
+static void thread_begin(void)
+{
+	life.begun = true;
+	arm();
+}
+
+void thread_ready(void)
+{
+	if (__builtin_expect(!life.armed, 0) && !life.ended)
+		arm();
+	if (__builtin_expect(guard_forked(), 0) && guard_open()) {
+		guard_enter();
+		guard_leave();
+	}
 }
 
 /* More slots, empty ones. */
@@ -375,10 +408,8 @@ static struct thread_heap *heap_new(void)
 {
 	struct thread_heap *t = pop(warm_heaps ? &warm_heaps : &free_heaps);
 
-	if (t) {
-		t->ends = 0;
+	if (t)
 		return t;
-	}
 	t = mem_map(sizeof(*t));
 	if (!t || !slots_make(t, SLOTS_FIRST))
 		return NULL;
@@ -409,11 +440,12 @@ struct thread_heap *thread_heap_get(void)
 	struct thread_heap *t = thread_heap;
 	bool entered;
 
+	thread_ready();
 	if (t != &no_heap) {
 		slots_look_after(t);
 		return t;
 	}
-	if (ended || !heaps_lock(&entered))
+	if (life.ended || !heaps_lock(&entered))
 		return NULL;
 	t = heap_new();
 	heaps_unlock(entered);
@@ -422,13 +454,12 @@ struct thread_heap *thread_heap_get(void)
 	slots_look_after(t);
 	thread_slots = t->slots;
 	thread_heap = t;
-	pthread_setspecific(at_exit, t); /* may allocate: by now it can */
 	return t;
 }
 
 bool thread_heap_ended(void)
 {
-	return ended;
+	return life.ended;
 }
 
 /* Give back in time what nobody asks for: jemalloc looks after busy arenas
@@ -437,11 +468,11 @@ static void decay_next(void)
 {
 	static uint64_t last;
 	static unsigned current;
-	uint64_t now = sys_now_ns();
+	uint64_t now = guard_ready ? sys_now_ns() : 0; /* not in a sandbox */
 	uint64_t before = __atomic_load_n(&last, __ATOMIC_RELAXED);
 	unsigned next;
 
-	if (now - before < DECAY_NS ||
+	if (!now || now - before < DECAY_NS ||
 	    !__atomic_compare_exchange_n(&last, &before, now, false,
 					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return;
@@ -461,6 +492,7 @@ static void tick(struct thread_heap *t)
 
 int caches_init(void)
 {
+	stack_on_start(thread_begin);
 	return -pthread_key_create(&at_exit, heap_end);
 }
 

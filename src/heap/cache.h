@@ -48,7 +48,6 @@ struct thread_heap {
 	uint64_t generation; /* of the modules: the slots are of it */
 	unsigned conflicts;  /* slots taken from others */
 	unsigned ticks;
-	unsigned ends;		       /* times its thread was about to end */
 	struct thread_heap *next;      /* of all */
 	struct thread_heap *next_free; /* of those without a thread */
 	bool warm;		       /* its magazines were left as they are */
@@ -83,10 +82,19 @@ static inline void *cache_pop(size_t size, uintptr_t pc)
 	return ((void **)m->items)[--m->n];
 }
 
-/* Whether P was put back where there was room. */
+/* Whether P is the block that was put back last. */
+static inline bool is_on_top(const struct registry_magazine *m, const void *p)
+{
+	return m->n && ((void **)m->items)[m->n - 1] == p;
+}
+
+/*
+ * Whether P was put back where there was room, and is not what the program has
+ * no right to free, as far as can be told at once.
+ */
 static inline bool cache_push(void *p)
 {
-	size_t window = window_of(p);
+	size_t window = window_of_block(p);
 	struct registry_cache *c;
 	struct registry_magazine *m;
 
@@ -96,13 +104,19 @@ static inline bool cache_push(void *p)
 	if (__builtin_expect(!c, 0))
 		return false;
 	m = &c->magazine[window_class_get(p)];
-	if (__builtin_expect(m->n >= m->cap, 0))
+	if (__builtin_expect(m->n >= m->cap || is_on_top(m, p), 0))
 		return false;
 	((void **)m->items)[m->n] = p;
 	IN_ORDER();
 	m->n++;
 	return true;
 }
+
+/*
+ * Before jemalloc is called, other than through a thread's heap: see to it that
+ * the thread's end will be, and that a child of a raw fork knows it is one.
+ */
+void thread_ready(void);
 
 /*
  * This thread's heap, made if need be; NULL: it has ended, and may only give
@@ -118,8 +132,11 @@ struct registry_cache *cache_of(struct thread_heap *t, struct arena *a);
 void *cache_take(struct thread_heap *t, struct arena *a, unsigned class,
 		 struct place *place);
 
-/* A block of CLASS goes back to A.  T may be NULL. */
-void cache_give(struct thread_heap *t, struct arena *a, unsigned class,
+/*
+ * A block of CLASS goes back to A.  T may be NULL.  False: it was put back
+ * before.
+ */
+bool cache_give(struct thread_heap *t, struct arena *a, unsigned class,
 		void *p);
 
 /* Returns 0 or -errno. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Memory for who asks before the heap is there, the loader, dlsym, other
- * interposers; and when a thread's last destructors run, after its heap's.
+ * Memory for who asks before the heap is there: the loader, dlsym, other
+ * interposers.
  *
  * Contract: no symbol lookups, no lock but for the cut itself; blocks are
  * aligned to 16 bytes, zeroed, never used again.  What is there does not run

@@ -4,6 +4,7 @@
  */
 #include "heap/heap.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/table.h"
@@ -21,6 +22,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -129,7 +131,7 @@ static void *take(struct thread_heap *t, struct arena *a, struct place *place,
 		place_took(place, a, size);
 	if (a == arena_shared)
 		charge(p, place,
-		       r->class ? class_bytes[r->class] : ahj_sallocx(p, 0));
+		       r->class ? class_bytes[r->class] : arena_bytes_large(p));
 	return r->class && r->zero ? memset(p, 0, r->size) : p;
 }
 
@@ -184,6 +186,7 @@ static void *libc_alloc(size_t size, size_t alignment, bool zero)
 {
 	void *p = NULL;
 
+	/* what libc gives is libc's: also to a thread that ended here */
 	if (heap_state == HEAP_EARLY || !real.malloc || !real.calloc ||
 	    !real.memalign) {
 		p = early_alloc(size, alignment);
@@ -207,7 +210,7 @@ static void *heap_take(size_t size, size_t alignment, bool zero, bool grows,
 	if (heap_state != HEAP_RUNS)
 		return libc_alloc(size, alignment, zero);
 	if (thread_heap_ended())
-		p = early_alloc(size, alignment);
+		p = libc_alloc(size, alignment, zero);
 	else if (size <= PTRDIFF_MAX)
 		p = alloc(size, alignment, zero, grows, caller);
 	errno = p ? err : ENOMEM;
@@ -234,16 +237,33 @@ bool heap_owns(const void *p)
 	return arena_of(p) || early_owns(p);
 }
 
+/* As libc does: the program's next step would be worse. */
+static _Noreturn void end_for(const char *what, const void *p)
+{
+	struct log_line line;
+
+	log_begin(&line);
+	fmt_str(&line.f, "free(): ");
+	fmt_str(&line.f, what);
+	fmt_str(&line.f, ": 0x");
+	fmt_hex(&line.f, (uintptr_t)p);
+	log_end(&line);
+	abort();
+}
+
 static void give(struct arena *a, void *p)
 {
 	unsigned class = window_class_get(p);
 	uint16_t account = a == arena_shared ? *window_tag(p) : 0;
 	size_t bytes = class_bytes[class];
 
-	if (class)
-		cache_give(thread_heap_get(), a, class, p);
-	else
+	if ((uintptr_t)p & (HEAP_ALIGN - 1))
+		end_for("not a block", p);
+	thread_ready();
+	if (!class)
 		bytes = arena_give_large(a, p);
+	else if (!cache_give(thread_heap_get(), a, class, p))
+		end_for("freed before", p);
 	account_holds(account, -(int64_t)bytes);
 }
 
@@ -264,13 +284,14 @@ static size_t size_in(struct arena *a, void *p)
 	unsigned class = window_class_get(p);
 
 	(void)a;
-	return class ? class_bytes[class] : ahj_sallocx(p, 0);
+	return class ? class_bytes[class] : arena_bytes_large(p);
 }
 
 size_t heap_usable(void *p)
 {
 	struct arena *a = arena_of(p);
 
+	thread_ready();
 	if (a)
 		return size_in(a, p);
 	if (early_owns(p))
@@ -317,6 +338,7 @@ void *heap_realloc(void *p, size_t size, const struct unwind_start *caller)
 		return heap_alloc(size, HEAP_ALIGN, false, caller);
 	if (!a && !early_owns(p))
 		return real.realloc ? real.realloc(p, size) : NULL;
+	thread_ready();
 	if (!size) {
 		heap_free(p);
 		return NULL;
@@ -334,8 +356,10 @@ void heap_trim(void)
 {
 	int err = errno;
 
-	if (heap_state == HEAP_RUNS)
+	if (heap_state == HEAP_RUNS) {
+		thread_ready();
 		caches_trim();
+	}
 	errno = err;
 }
 
@@ -439,14 +463,14 @@ int heap_start(void)
 	return result;
 }
 
-static bool fork_locked;
-
+/* The thread that forks alone holds heap_lock: what is held is for it. */
 void heap_fork_prepare(void)
 {
 	if (heap_state != HEAP_RUNS)
 		return;
-	fork_locked = lock_take(&heap_lock);
-	arenas_hold();
+	guard.fork_heap = lock_take(&heap_lock);
+	if (guard.fork_heap)
+		arenas_hold();
 	jemalloc_fork_prepare();
 }
 
@@ -455,9 +479,10 @@ void heap_fork_parent(void)
 	if (heap_state != HEAP_RUNS)
 		return;
 	jemalloc_fork_parent();
+	if (!guard.fork_heap)
+		return;
 	arenas_release();
-	if (fork_locked)
-		lock_drop(&heap_lock);
+	lock_drop(&heap_lock);
 }
 
 void heap_fork_child(void)
@@ -465,7 +490,7 @@ void heap_fork_child(void)
 	if (heap_state != HEAP_RUNS)
 		return;
 	jemalloc_fork_child();
-	arenas_release();
+	arenas_fork_child();
 	caches_fork_child();
 	lock_reset(&window_lock);
 	lock_reset(&heap_lock);

@@ -59,6 +59,7 @@ struct heap_totals heap_totals(void);
 /* Around fork. */
 void heap_fork_prepare(void);
 void heap_fork_parent(void);
+/* Also where the other two did not run. */
 void heap_fork_child(void);
 
 #endif

@@ -37,6 +37,8 @@ extern void (*ahj_malloc_message)(void *arg, const char *text);
 static void (*at_thread_end)(void *);
 static __thread void *thread_end_arg __attribute__((tls_model("initial-exec")));
 
+__thread unsigned jemalloc_depth __attribute__((tls_model("initial-exec")));
+
 static struct {
 	void (*prepare)(void);
 	void (*parent)(void);
@@ -160,19 +162,19 @@ int ahj_import_atfork(void (*prepare)(void), void (*parent)(void),
 
 void jemalloc_fork_prepare(void)
 {
-	if (at_fork.prepare)
+	if (at_fork.prepare && !jemalloc_depth)
 		at_fork.prepare();
 }
 
 void jemalloc_fork_parent(void)
 {
-	if (at_fork.parent)
+	if (at_fork.parent && !jemalloc_depth)
 		at_fork.parent();
 }
 
 void jemalloc_fork_child(void)
 {
-	if (at_fork.child)
+	if (at_fork.child && !jemalloc_depth)
 		at_fork.child();
 }
 

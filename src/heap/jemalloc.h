@@ -56,6 +56,26 @@ int ahj_mallctlbymib(const size_t *mib, size_t len, void *old, size_t *old_len,
 /* Before anything else. */
 void jemalloc_start(void);
 
+/*
+ * How deep this thread is in a jemalloc that takes locks.  A signal handler
+ * that forks may have interrupted that: what is locked then stays so, and goes
+ * on in parent and child where it was, as libc's malloc does.
+ */
+extern __thread unsigned jemalloc_depth
+	__attribute__((tls_model("initial-exec")));
+
+static inline void jemalloc_enter(void)
+{
+	jemalloc_depth++;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline void jemalloc_leave(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	jemalloc_depth--;
+}
+
 /* This thread takes nothing of jemalloc any more, but may give back. */
 void jemalloc_thread_end(void);
 

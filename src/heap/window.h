@@ -57,6 +57,14 @@ static inline size_t window_of(const void *p)
 	return ((uintptr_t)p - window_base) >> WINDOW_SHIFT;
 }
 
+/* The same, and WINDOWS or more for what is not aligned as blocks are. */
+static inline size_t window_of_block(const void *p)
+{
+	uintptr_t at = (uintptr_t)p - window_base;
+
+	return (at >> 4 | at << 60) >> (WINDOW_SHIFT - 4);
+}
+
 /* The class map's byte for P, which is in a window. */
 static inline uint8_t *window_class(const void *p)
 {

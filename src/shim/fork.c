@@ -36,4 +36,5 @@ static void child(void)
 void fork_init(void)
 {
 	pthread_atfork(prepare, parent, child);
+	life_on_raw_fork(heap_fork_child);
 }

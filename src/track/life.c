@@ -100,9 +100,18 @@ static void early_sites(void)
 			site_of_stack(KIND_MMAP, &early.call[i].caller, 1);
 }
 
+static void (*on_raw_fork)(void);
+
+void life_on_raw_fork(void (*child)(void))
+{
+	on_raw_fork = child;
+}
+
 static void raw_forked(void)
 {
 	life_fork_child(false);
+	if (on_raw_fork)
+		on_raw_fork();
 }
 
 static void modules_adopt(void)

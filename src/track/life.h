@@ -29,4 +29,7 @@ void life_fork_prepare(void);
 void life_fork_parent(void);
 void life_fork_child(bool prepared);
 
+/* CHILD is called, once it is noticed, in one of _Fork() or of a raw fork. */
+void life_on_raw_fork(void (*child)(void));
+
 #endif

@@ -37,6 +37,12 @@ struct extent {
 };
 
 static struct start *free_starts;
+static void (*on_start)(void);
+
+void stack_on_start(void (*begins)(void))
+{
+	on_start = begins;
+}
 
 static struct start *start_take(void)
 {
@@ -148,6 +154,8 @@ static void *run(void *arg)
 	guard.stack_low = e.start;
 	guard.stack_high = e.end;
 	track_stack(e.start, e.end, s.site, e.tid);
+	if (on_start)
+		on_start();
 	pthread_cleanup_push(release, &e);
 	result = s.routine(s.arg);
 	pthread_cleanup_pop(1);

@@ -14,6 +14,9 @@
 
 #include <pthread.h>
 
+/* BEGINS is called in each new thread, before its routine. */
+void stack_on_start(void (*begins)(void));
+
 int stack_thread_create(pthread_t *thread, const pthread_attr_t *attr,
 			void *(*routine)(void *), void *arg,
 			const struct unwind_start *caller);

@@ -96,7 +96,7 @@ static bool on_own_stack(uintptr_t addr)
 /*
  * Read a word of a stack.  The thread's own is mapped from here to its end;
  * of another (a signal's, a coroutine's) nothing is known, so the kernel reads
- * it, where it may be asked.
+ * it, where it may be asked: not in a sandbox.
  */
 static inline __attribute__((always_inline)) bool read_stack(uintptr_t addr,
 							     uintptr_t *to)
@@ -105,7 +105,7 @@ static inline __attribute__((always_inline)) bool read_stack(uintptr_t addr,
 		*to = *(const uintptr_t *)addr;
 		return true;
 	}
-	return !(addr & 7) && caps.files &&
+	return !(addr & 7) && caps.files && guard_ready &&
 	       sys_peek((const void *)addr, to, sizeof(*to)) == sizeof(*to);
 }
 
