@@ -28,6 +28,7 @@ shim_core_sources = \
 	src/track/cfi.c src/track/cfi.h \
 	src/track/life.c src/track/life.h \
 	src/track/module.c src/track/module.h \
+	src/track/module_file.c src/track/module_file.h \
 	src/track/name.c src/track/name.h \
 	src/track/namer.c src/track/namer.h \
 	src/track/own.c src/track/own.h \
@@ -38,6 +39,7 @@ shim_core_sources = \
 	src/track/skip.c src/track/skip.h \
 	src/track/stack.c src/track/stack.h \
 	src/track/symbol.c src/track/symbol.h \
+	src/track/symtab.c src/track/symtab.h \
 	src/track/sync.c src/track/sync.h \
 	src/track/track.c src/track/track.h \
 	src/track/unwind_x86_64.c src/track/unwind.h \

@@ -35,9 +35,12 @@ bool glob_match(const char *pattern, size_t len, const char *text)
 bool glob_match_list(const char *list, const char *text)
 {
 	while (*list) {
-		size_t len = strcspn(list, ":");
+		size_t len = (size_t)(strchrnul(list, ':') - list);
+		char first = *list;
 
-		if (len && glob_match(list, len, text))
+		/* most patterns differ in their first character */
+		if (len && (first == *text || first == '*' || first == '?') &&
+		    glob_match(list, len, text))
 			return true;
 		list += len;
 		list += *list == ':';

@@ -4,6 +4,7 @@
  */
 #include "base/sys.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
@@ -147,12 +148,23 @@ bool sys_same_file(const char *a, const char *b)
 	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
-bool sys_is_file(int fd)
+long sys_file(int fd, struct sys_file *file)
 {
 	struct stat st;
+	long result = sys_call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0);
 
-	return !sys_failed(sys_call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0)) &&
-	       S_ISREG(st.st_mode);
+	if (sys_failed(result))
+		return result;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	*file = (struct sys_file){
+		.dev = st.st_dev,
+		.ino = st.st_ino,
+		.size = (uint64_t)st.st_size,
+		.changed_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 +
+			      st.st_ctim.tv_nsec,
+	};
+	return 0;
 }
 
 long sys_peek(const void *from, void *to, size_t len)

@@ -52,8 +52,15 @@ long sys_write(int fd, const void *buf, size_t len);
 long sys_fstat(int fd, uint64_t *dev, uint64_t *ino, uint64_t *size);
 /* Whether paths A and B lead to one file. */
 bool sys_same_file(const char *a, const char *b);
-/* Whether FD is a regular file. */
-bool sys_is_file(int fd);
+/* A file at one moment: where it is the same at another, so are its bytes. */
+struct sys_file {
+	uint64_t dev;
+	uint64_t ino;
+	uint64_t size; /* bytes */
+	int64_t changed_ns;
+};
+/* What FD is by now.  -EINVAL: no regular file. */
+long sys_file(int fd, struct sys_file *file);
 /* Copy LEN bytes at FROM, which may not be mapped: LEN, less, or -errno. */
 long sys_peek(const void *from, void *to, size_t len);
 /* Whether FD takes a write without waiting. */

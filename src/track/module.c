@@ -16,6 +16,7 @@
 
 #define LIST_FIRST 64
 #define FINGERPRINT_BYTES 2048
+#define MARK_BYTES 64
 
 uint32_t modules_generation;
 
@@ -23,6 +24,7 @@ static struct {
 	struct module *list; /* in the order of their start */
 	uint32_t count;
 	uint32_t capacity;
+	uint32_t loads; /* so far */
 	module_each *on_load;
 	module_each *on_unload;
 } loaded;
@@ -61,6 +63,8 @@ static void segment_note(struct module *m, const ElfW(Phdr) * ph)
 
 	if (ph->p_type == PT_DYNAMIC)
 		m->dynamic = (const void *)start;
+	if (ph->p_type == PT_GNU_EH_FRAME)
+		m->unwind = (const void *)start;
 	if (ph->p_type != PT_LOAD)
 		return;
 	if (!m->end || start < m->start)
@@ -83,6 +87,33 @@ static struct module module_make(uintptr_t bias, const ElfW(Phdr) * phdr,
 	return m;
 }
 
+static uint64_t hash_bytes(uint64_t h, const char *p, size_t len)
+{
+	uint64_t word = 0;
+
+	for (; len >= sizeof(word); len -= sizeof(word), p += sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		h = hash_mix(h, word);
+	}
+	word = 0;
+	memcpy(&word, p, len);
+	return hash_mix(h, word);
+}
+
+/*
+ * What tells a module from another of the same layout that the loader put in
+ * its place, cheaply: its name and where its first functions are.
+ */
+static uint64_t mark_of(const char *name, const void *unwind)
+{
+	uint64_t h = hash_bytes((uintptr_t)unwind, name, strlen(name));
+	size_t len = PAGE_BYTES - ((uintptr_t)unwind & (PAGE_BYTES - 1));
+
+	if (!unwind)
+		return h;
+	return hash_bytes(h, unwind, len < MARK_BYTES ? len : MARK_BYTES);
+}
+
 /*
  * What tells a rebuilt module from the one that was at the same path: its
  * program headers and the addresses of its functions.
@@ -90,28 +121,17 @@ static struct module module_make(uintptr_t bias, const ElfW(Phdr) * phdr,
 static uint32_t fingerprint(const struct module *m)
 {
 	uint64_t h = m->phnum;
-	const ElfW(Phdr) *unwind = NULL;
-	const char *p;
-	uint64_t word;
-	size_t len;
+	size_t len = 0;
 
 	for (uint32_t i = 0; i < m->phnum; i++) {
 		h = hash_mix(h, m->phdr[i].p_vaddr);
 		h = hash_mix(h, m->phdr[i].p_memsz);
 		if (m->phdr[i].p_type == PT_GNU_EH_FRAME)
-			unwind = &m->phdr[i];
+			len = m->phdr[i].p_memsz;
 	}
-	if (!unwind)
-		return (uint32_t)h;
-	p = (const char *)(m->bias + unwind->p_vaddr);
-	len = unwind->p_memsz;
 	if (len > FINGERPRINT_BYTES)
 		len = FINGERPRINT_BYTES;
-	for (size_t i = 0; i + sizeof(word) <= len; i += sizeof(word)) {
-		memcpy(&word, p + i, sizeof(word));
-		h = hash_mix(h, word);
-	}
-	return (uint32_t)h;
+	return (uint32_t)(m->unwind ? hash_bytes(h, m->unwind, len) : h);
 }
 
 /* The first module of the list that ends above ADDR; its place. */
@@ -255,6 +275,8 @@ static const struct module *enter(struct module *m, const char *path)
 	m->id = make_room() ? record(m, path) : 0;
 	if (!m->id)
 		return NULL;
+	m->load = ++loaded.loads;
+	m->mark = mark_of(path, m->unwind);
 	memmove(&loaded.list[i + 1], &loaded.list[i],
 		(loaded.count - i) * sizeof(*m));
 	loaded.list[i] = *m;
@@ -307,6 +329,7 @@ static const struct module *learn(const struct dl_find_object *o)
 	m = module_make(o->dlfo_link_map->l_addr,
 			(const void *)((const char *)e + e->e_phoff),
 			e->e_phnum);
+	m.unwind = o->dlfo_eh_frame; /* as module_at() will ask */
 	return enter(&m, o->dlfo_link_map->l_name);
 }
 
@@ -320,7 +343,10 @@ const struct module *module_at(uintptr_t addr)
 		return m;
 	if (real.dl_find_object((void *)addr, &o))
 		return NULL;
-	return m && same(m, &o) ? m : learn(&o);
+	if (m && same(m, &o) &&
+	    m->mark == mark_of(o.dlfo_link_map->l_name, o.dlfo_eh_frame))
+		return m;
+	return learn(&o);
 }
 
 void modules_sweep(void)

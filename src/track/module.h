@@ -27,7 +27,10 @@ struct module {
 	const ElfW(Phdr) * phdr;
 	const ElfW(Dyn) * dynamic;
 	uint32_t phnum;
-	uint32_t id; /* in the registry's table; never 0 */
+	uint32_t id;   /* in the registry's table; never 0 */
+	uint32_t load; /* each has another; a module loaded again as well */
+	uint64_t mark; /* of its name and code, see module.c */
+	const void *unwind; /* its .eh_frame_hdr, or NULL */
 };
 
 /* Grows with every load and unload noticed: what was learnt of addresses

@@ -2,66 +2,42 @@
 /*
  * Addresses to function names; see symbol.h.
  *
- * A symbol counts when its size covers the address: the nearest one below
- * would name a stranger in a stripped file.
+ * What is learnt of a module's tables is kept, beside its record in the
+ * registry, until it is unloaded.  Of its file: that it is the one that is
+ * mapped and has no .symtab, for good; where its .symtab is, or that it is
+ * some other file, until the file at that path changes.
  */
 #include "track/symbol.h"
 
 #include "base/mem.h"
-#include "base/sys.h"
-#include "env/caps.h"
+#include "track/registry.h"
+#include "track/symtab.h"
 
-#include <elf.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 
-struct symbols {
-	const ElfW(Sym) * sym;
-	size_t count;
-	const char *strings;
-	size_t strings_bytes;
-};
-
-/* A module's file, read piece by piece: a mapping of it could raise SIGBUS. */
-struct file {
-	int fd;
-	char *piece; /* PIECE_BYTES */
-};
-
-#define PIECE_BYTES 65536
 #define NAME_MAX_BYTES 1024
-#define PIECE_SYMBOLS (PIECE_BYTES / sizeof(ElfW(Sym)))
+#define FIRST_MODULES 64
 
-static bool covers(const ElfW(Sym) * s, uintptr_t offset)
-{
-	unsigned type = ELF64_ST_TYPE(s->st_info);
+enum file_state {
+	FILE_UNKNOWN,
+	FILE_SYMBOLS,
+	FILE_BARE,  /* the module's own, with no .symtab */
+	FILE_WRONG, /* another, or damaged */
+};
 
-	return s->st_shndx != SHN_UNDEF &&
-	       (type == STT_FUNC || type == STT_GNU_IFUNC ||
-		(type == STT_NOTYPE && s->st_size)) &&
-	       offset - s->st_value < s->st_size;
-}
+/* The symbols of a module; of the index of its record. */
+struct symbols {
+	uint32_t load; /* of the module, see there; 0: none */
+	enum file_state state;
+	struct symtab dynamic; /* .dynsym, in memory */
+	struct symtab full;    /* .symtab, in the file */
+	struct sys_file file;
+	uint64_t names_at;
+	uint64_t names_bytes;
+};
 
-/* A global name is better than a local alias of the same address. */
-static bool better(const ElfW(Sym) * s, const ElfW(Sym) * best)
-{
-	if (!best || s->st_value != best->st_value)
-		return !best || s->st_value > best->st_value;
-	return ELF64_ST_BIND(s->st_info) == STB_GLOBAL &&
-	       ELF64_ST_BIND(best->st_info) != STB_GLOBAL;
-}
-
-/* The better of BEST and what COUNT symbols have for OFFSET; NULL: none. */
-static const ElfW(Sym) * search(const ElfW(Sym) * sym, size_t count,
-				uintptr_t offset, const ElfW(Sym) * best)
-{
-	for (size_t i = 0; i < count; i++)
-		if (covers(&sym[i], offset) && better(&sym[i], best))
-			best = &sym[i];
-	return best;
-}
+static struct registry_table symbols;
+static uint32_t swept; /* modules_generation, then */
 
 /* Number of symbols a DT_GNU_HASH table covers (no count is stored). */
 static size_t gnu_hash_count(const uint32_t *h)
@@ -82,149 +58,133 @@ static size_t gnu_hash_count(const uint32_t *h)
 	return last + 1;
 }
 
-static bool search_dynamic(const struct module *m, uintptr_t offset,
-			   struct fmt *f)
+/* Where T may have functions of M. */
+static void span_set(struct symtab *t, const struct module *m)
+{
+	size_t span = m->end - m->start;
+
+	t->low = m->start - m->bias;
+	t->span = span < UINT32_MAX ? (uint32_t)span : UINT32_MAX;
+}
+
+static void dynamic_learn(struct symtab *t, const struct module *m)
 {
 	uintptr_t gnu = module_dynamic(m, DT_GNU_HASH);
 	uintptr_t sysv = module_dynamic(m, DT_HASH);
-	struct symbols t = {
-		.sym = (const void *)module_dynamic(m, DT_SYMTAB),
-		.strings = (const void *)module_dynamic(m, DT_STRTAB),
-		.strings_bytes = module_dynamic(m, DT_STRSZ),
-	};
-	const ElfW(Sym) * best;
 
-	if (!t.sym || !t.strings)
-		return false;
+	span_set(t, m);
+	t->sym = (const void *)module_dynamic(m, DT_SYMTAB);
+	if (!t->sym || !module_dynamic(m, DT_STRTAB))
+		return;
 	if (sysv)
-		t.count = ((const uint32_t *)sysv)[1];
+		t->count = ((const uint32_t *)sysv)[1];
 	else if (gnu)
-		t.count = gnu_hash_count((const void *)gnu);
-	best = search(t.sym, t.count, offset, NULL);
-	if (!best || best->st_name >= t.strings_bytes ||
-	    !t.strings[best->st_name])
-		return false;
-	fmt_mem(f, t.strings + best->st_name,
-		strnlen(t.strings + best->st_name,
-			t.strings_bytes - best->st_name));
-	return true;
+		t->count = gnu_hash_count((const void *)gnu);
 }
 
-static bool file_open(struct file *file, const char *path)
+static void symbols_clear(struct symbols *s)
 {
-	/* the path may lead to anything by now: a FIFO must not hold us */
-	long fd = sys_open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
-	long piece;
+	symtab_clear(&s->dynamic);
+	symtab_clear(&s->full);
+	*s = (struct symbols){0};
+}
 
-	if (sys_failed(fd))
-		return false;
-	piece = sys_is_file((int)fd)
-			? sys_mmap(NULL, PIECE_BYTES, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-			: -EINVAL;
-	if (sys_failed(piece)) {
-		sys_close((int)fd);
-		return false;
+/* Modules that are gone need no index any more. */
+static void sweep(void)
+{
+	if (swept == modules_generation)
+		return;
+	swept = modules_generation;
+	for (uint32_t id = 1; id < symbols.count; id++)
+		if (registry_module_at(id)->unloaded)
+			symbols_clear(table_at(&symbols, id));
+}
+
+/* What is known of M's symbols; NULL: there is no memory for it. */
+static struct symbols *symbols_get(const struct module *m)
+{
+	struct symbols *s;
+
+	if (!symbols.first_elems)
+		table_init(&symbols, sizeof(*s), FIRST_MODULES);
+	while (symbols.count <= m->id)
+		if (!table_add(&symbols, 1))
+			return NULL;
+	s = table_at(&symbols, m->id);
+	if (s->load != m->load) {
+		symbols_clear(s);
+		s->load = m->load;
+		dynamic_learn(&s->dynamic, m);
 	}
-	*file = (struct file){(int)fd, (char *)piece};
-	return true;
+	return s;
 }
 
-static void file_close(struct file *file)
+static bool search_dynamic(struct symbols *s, const struct module *m,
+			   uintptr_t offset, struct fmt *f)
 {
-	sys_munmap(file->piece, PIECE_BYTES);
-	sys_close(file->fd);
-}
-
-/* Read BYTES at OFFSET to TO, all of them or fail. */
-static bool file_read(const struct file *file, uint64_t offset, void *to,
-		      size_t bytes)
-{
-	return sys_pread(file->fd, to, bytes, (off_t)offset) == (long)bytes;
-}
-
-/* The program headers in memory are the file's. */
-static bool file_is(const struct file *file, const ElfW(Ehdr) * e,
-		    const struct module *m)
-{
-	size_t bytes = m->phnum * sizeof(ElfW(Phdr));
-
-	return !memcmp(e->e_ident, ELFMAG, SELFMAG) &&
-	       e->e_ident[EI_CLASS] == ELFCLASS64 && e->e_phnum == m->phnum &&
-	       bytes <= PIECE_BYTES &&
-	       file_read(file, e->e_phoff, file->piece, bytes) &&
-	       !memcmp(file->piece, m->phdr, bytes);
-}
-
-/* Find the sections of symbols and of their names. */
-static bool sections_find(const struct file *file, const ElfW(Ehdr) * e,
-			  ElfW(Shdr) * symbols, ElfW(Shdr) * names)
-{
-	const ElfW(Shdr) *sh = (const void *)file->piece;
-	size_t bytes = e->e_shnum * sizeof(*sh);
-
-	if (e->e_shentsize != sizeof(*sh) || bytes > PIECE_BYTES ||
-	    !file_read(file, e->e_shoff, file->piece, bytes))
-		return false;
-	for (size_t i = 0; i < e->e_shnum; i++) {
-		if (sh[i].sh_type != SHT_SYMTAB || sh[i].sh_link >= e->e_shnum)
-			continue;
-		*symbols = sh[i];
-		*names = sh[sh[i].sh_link];
-		return true;
-	}
-	return false;
-}
-
-/* The symbol that covers OFFSET, out of the whole section, into *FOUND. */
-static bool section_search(const struct file *file, const ElfW(Shdr) * symbols,
-			   uintptr_t offset, ElfW(Sym) * found)
-{
-	size_t left = symbols->sh_size / sizeof(ElfW(Sym));
-	uint64_t at = symbols->sh_offset;
-	const ElfW(Sym) *best = NULL;
-
-	while (left) {
-		size_t n = left < PIECE_SYMBOLS ? left : PIECE_SYMBOLS;
-		const ElfW(Sym) * b;
-
-		if (!file_read(file, at, file->piece, n * sizeof(*b)))
-			return false;
-		b = search((const void *)file->piece, n, offset, best);
-		if (b && b != best) {
-			*found = *b;
-			best = found;
-		}
-		at += n * sizeof(*b);
-		left -= n;
-	}
-	return best != NULL;
-}
-
-static bool search_file(const struct module *m, uintptr_t offset, struct fmt *f)
-{
-	struct file file;
-	ElfW(Ehdr) e;
-	ElfW(Shdr) symbols;
-	ElfW(Shdr) names;
+	const char *names = (const char *)module_dynamic(m, DT_STRTAB);
+	size_t bytes = module_dynamic(m, DT_STRSZ);
 	ElfW(Sym) found;
-	size_t len = 0;
+
+	if (!symtab_find(&s->dynamic, NULL, offset, &found) ||
+	    found.st_name >= bytes || !names[found.st_name])
+		return false;
+	fmt_mem(f, names + found.st_name,
+		strnlen(names + found.st_name, bytes - found.st_name));
+	return true;
+}
+
+static void file_learn(struct symbols *s, const struct module_file *file,
+		       const struct module *m)
+{
+	struct module_symbols at;
+	int result = module_file_symbols(file, m, &at);
+
+	symtab_clear(&s->full);
+	s->file = file->now;
+	s->state = result == 0 ? FILE_BARE : FILE_WRONG;
+	if (result <= 0)
+		return;
+	s->state = FILE_SYMBOLS;
+	s->full.at = at.at;
+	s->full.count = at.count;
+	s->names_at = at.names_at;
+	s->names_bytes = at.names_bytes;
+	span_set(&s->full, m);
+}
+
+static bool search_full(struct symbols *s, const struct module_file *file,
+			uintptr_t offset, struct fmt *f)
+{
+	static char name[NAME_MAX_BYTES]; /* under registry_lock */
+	ElfW(Sym) found;
+	size_t len;
 	long n;
 
-	if (!caps.files || module_path(m)[0] != '/' ||
-	    !file_open(&file, module_path(m)))
+	if (!symtab_find(&s->full, file, offset, &found) ||
+	    found.st_name >= s->names_bytes)
 		return false;
-	if (file_read(&file, 0, &e, sizeof(e)) && file_is(&file, &e, m) &&
-	    sections_find(&file, &e, &symbols, &names) &&
-	    section_search(&file, &symbols, offset, &found) &&
-	    found.st_name < names.sh_size) {
-		n = sys_pread(file.fd, file.piece, NAME_MAX_BYTES,
-			      (off_t)(names.sh_offset + found.st_name));
-		len = n > 0 ? strnlen(file.piece, (size_t)n) : 0;
-		fmt_mem(f, file.piece, len);
-	}
-	file_close(&file);
+	n = sys_pread(file->fd, name, sizeof(name),
+		      (off_t)(s->names_at + found.st_name));
+	len = n > 0 ? strnlen(name, (size_t)n) : 0;
+	fmt_mem(f, name, len);
 	return len != 0;
+}
+
+static bool search_file(struct symbols *s, const struct module *m,
+			uintptr_t offset, struct fmt *f)
+{
+	struct module_file file;
+	bool found;
+
+	if (s->state == FILE_BARE || !module_file_open(&file, m))
+		return false;
+	if (s->state == FILE_UNKNOWN ||
+	    memcmp(&file.now, &s->file, sizeof(file.now)) != 0)
+		file_learn(s, &file, m);
+	found = s->state == FILE_SYMBOLS && search_full(s, &file, offset, f);
+	module_file_close(&file);
+	return found;
 }
 
 /* `f.isra.0` and the like are f, as its author and any skip list know it. */
@@ -245,12 +205,23 @@ static void suffix_drop(struct fmt *f, size_t start)
 	}
 }
 
+/* A name out of M's tables. */
+static bool search(const struct module *m, uintptr_t offset, struct fmt *f)
+{
+	struct symbols *s;
+
+	sweep();
+	s = symbols_get(m);
+	return s && (search_file(s, m, offset, f) ||
+		     search_dynamic(s, m, offset, f));
+}
+
 void symbol_find(const struct module *m, uintptr_t addr, struct fmt *f)
 {
 	uintptr_t offset = addr - m->bias;
 	size_t start = f->len;
 
-	if (search_file(m, offset, f) || search_dynamic(m, offset, f)) {
+	if (search(m, offset, f)) {
 		suffix_drop(f, start);
 		return;
 	}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # One Criterion binary a module, linked with the shim's core or the tool's.
 
-EXTRA_DIST += tests/unit/plugin.c
+EXTRA_DIST += tests/unit/plugin.c tests/unit/plugin_many.c
 check_DATA =
 
 if HAVE_CRITERION
@@ -47,6 +47,7 @@ shim_unit_tests = \
 	tests/unit/test_skip \
 	tests/unit/test_stack \
 	tests/unit/test_symbol \
+	tests/unit/test_symtab \
 	tests/unit/test_sync \
 	tests/unit/test_sys \
 	tests/unit/test_table \
@@ -216,6 +217,11 @@ tests_unit_test_symbol_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_symbol_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_symbol_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_symtab_SOURCES = tests/unit/test_symtab.c
+tests_unit_test_symtab_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_symtab_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_symtab_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_sync_SOURCES = tests/unit/test_sync.c
 tests_unit_test_sync_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_sync_CFLAGS = $(UNIT_CFLAGS)
@@ -346,7 +352,19 @@ tests/unit/plugin_stripped.so: tests/unit/plugin.c
 	$(AM_V_CCLD)$(MKDIR_P) tests/unit && $(PLUGIN_LINK) -s \
 		-o $@ $(PLUGIN_SOURCE)
 
-unit_plugins = tests/unit/plugin.so tests/unit/plugin_stripped.so
+# Two of one size, with other names.
+tests/unit/plugin_many.so: tests/unit/plugin_many.c
+	$(AM_V_CCLD)$(MKDIR_P) tests/unit && $(PLUGIN_LINK) \
+		-DSHOWN=many_shown_ -DHIDDEN=many_hidden_ \
+		-o $@ $(srcdir)/tests/unit/plugin_many.c
+
+tests/unit/plugin_more.so: tests/unit/plugin_many.c
+	$(AM_V_CCLD)$(MKDIR_P) tests/unit && $(PLUGIN_LINK) \
+		-DSHOWN=more_shown_ -DHIDDEN=more_hidden_ \
+		-o $@ $(srcdir)/tests/unit/plugin_many.c
+
+unit_plugins = tests/unit/plugin.so tests/unit/plugin_stripped.so \
+	tests/unit/plugin_many.so tests/unit/plugin_more.so
 check_DATA += $(unit_plugins)
 CLEANFILES += $(unit_plugins)
 

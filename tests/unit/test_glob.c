@@ -57,6 +57,29 @@ Test(glob, agrees_with_fnmatch)
 	}
 }
 
+Test(glob, a_list_matches_where_one_of_it_does)
+{
+	uint64_t state = 6;
+
+	for (unsigned i = 0; i < 100000; i++) {
+		char list[24] = "";
+		char text[4] = "";
+		bool any = false;
+
+		for (unsigned n = draw(&state) % 23; n--;)
+			list[n] = "ab*?::"[draw(&state) % 6];
+		for (unsigned n = draw(&state) % 4; n--;)
+			text[n] = "ab"[draw(&state) % 2];
+		for (const char *p = list; p; p = strchr(p, ':')) {
+			p += *p == ':';
+			any |= strcspn(p, ":") &&
+			       glob_match(p, strcspn(p, ":"), text);
+		}
+		cr_assert_eq(glob_match_list(list, text), any, "%s on %s", list,
+			     text);
+	}
+}
+
 Test(glob, many_stars_take_no_exponential_time)
 {
 	char text[4096];

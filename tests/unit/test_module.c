@@ -18,6 +18,8 @@
 
 #define PLUGIN TEST_BUILD_DIR "/plugin.so"
 #define STRIPPED TEST_BUILD_DIR "/plugin_stripped.so"
+#define MANY TEST_BUILD_DIR "/plugin_many.so"
+#define MORE TEST_BUILD_DIR "/plugin_more.so"
 
 static unsigned loads;
 static unsigned unloads;
@@ -105,6 +107,52 @@ Test(module, the_program_and_its_libraries, .init = start)
 	cr_assert(!find(16, &self));
 	cr_assert(!find((uintptr_t)&libc, &self), "a stack");
 	cr_assert_eq(loads, 0, "all were known");
+}
+
+static int find_one(struct dl_phdr_info *info, size_t size, void *count)
+{
+	struct module m;
+
+	(void)size;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_LOAD) {
+			*(int *)count += find(
+				info->dlpi_addr + info->dlpi_phdr[i].p_vaddr,
+				&m);
+			break;
+		}
+	return 0;
+}
+
+/* Each is itself however often it is asked for: nothing is learnt anew. */
+Test(module, what_is_known_stays_known, .init = start)
+{
+	uint32_t generation;
+	int count = 0;
+
+	load(STRIPPED);
+	load(PLUGIN);
+	dl_iterate_phdr(find_one, &count);
+	cr_assert_geq(count, 6);
+	generation = modules_generation;
+	dl_iterate_phdr(find_one, &count);
+	sweep();
+	cr_assert_eq(modules_generation, generation);
+}
+
+/* One by one of the same layout: only their names differ. */
+Test(module, a_twin_in_its_place, .init = start)
+{
+	void *handle = load(MANY);
+	uintptr_t function = (uintptr_t)dlsym(handle, "many_shown_n00000");
+	struct module m;
+
+	cr_assert(find(function, &m));
+	dlclose(handle);
+	handle = load(MORE);
+	cr_assert_eq((uintptr_t)dlsym(handle, "more_shown_n00000"), function);
+	cr_assert(find(function, &m));
+	cr_assert_str_eq(module_owner(&m), "plugin_more.so");
 }
 
 Test(module, a_load_is_learnt_and_an_unload_swept, .init = start)

@@ -21,6 +21,8 @@
 
 #define PLUGIN TEST_BUILD_DIR "/plugin.so"
 #define STRIPPED TEST_BUILD_DIR "/plugin_stripped.so"
+#define MANY TEST_BUILD_DIR "/plugin_many.so"
+#define MORE TEST_BUILD_DIR "/plugin_more.so"
 
 static char text[256];
 static uintptr_t bias; /* of the module found last */
@@ -100,15 +102,20 @@ Test(symbol, libc_has_dynsym_only, .init = start)
 	cr_assert_str_eq(find(libc_function("qsort") + 1), "qsort");
 }
 
-/* Copies PLUGIN to a file of the test's and loads that. */
-static void *load_copy(char *path)
+/* Copies FROM to a file of the test's and loads that. */
+static void *load_copy_of(const char *from, char *path)
 {
 	char command[512];
 
 	close(mkstemps(path, 3));
-	snprintf(command, sizeof(command), "cp %s %s", PLUGIN, path);
+	snprintf(command, sizeof(command), "cp %s %s", from, path);
 	cr_assert_eq(system(command), 0);
 	return dlopen(path, RTLD_NOW);
+}
+
+static void *load_copy(char *path)
+{
+	return load_copy_of(PLUGIN, path);
 }
 
 static void replace(const char *path, const char *how)
@@ -165,12 +172,11 @@ Test(symbol, files_that_are_damaged, .init = start)
 	unlink(path);
 }
 
-/* The same headers, section headers made of nonsense. */
+/* The same headers, section headers made of nonsense; loaded each time anew,
+ * for of a file that has no .symtab no more is read. */
 Test(symbol, random_damage_past_the_program_headers, .init = start)
 {
 	char path[] = "/tmp/anonshim-XXXXXX.so";
-	void *handle = load_copy(path);
-	uintptr_t addr = hidden(handle);
 	uint64_t state = 4;
 	static char bytes[1 << 20];
 	size_t n;
@@ -178,20 +184,26 @@ Test(symbol, random_damage_past_the_program_headers, .init = start)
 
 	n = fread(bytes, 1, sizeof(bytes), f);
 	fclose(f);
+	close(mkstemps(path, 3));
 	for (unsigned round = 0; round < 300; round++) {
 		static char copy[1 << 20];
+		void *handle;
 
 		memcpy(copy, bytes, n);
 		for (unsigned i = 0; i < 40; i++)
 			copy[n - 1 - draw(&state) % 2500] = (char)draw(&state);
-		if (round % 3 == 0)
-			copy[0x28 + draw(&state) % 0x18] = (char)draw(&state);
+		if (round % 3 == 0) /* all but what the loader looks at */
+			copy[(round % 2 ? 0x28 : 0x3a) + draw(&state) % 6] =
+				(char)draw(&state);
 		unlink(path);
 		f = fopen(path, "w");
 		fwrite(copy, 1, n, f);
 		fclose(f);
-		find(addr);
+		handle = dlopen(path, RTLD_NOW);
+		cr_assert_not_null(handle, "%s", dlerror());
+		find(hidden(handle));
 		cr_assert_lt(strlen(text), sizeof(text));
+		dlclose(handle);
 	}
 	unlink(path);
 }
@@ -208,7 +220,7 @@ Test(symbol, without_files)
 
 Test(symbol, calls_that_fail, .init = start)
 {
-	static const long calls[] = {SYS_openat, SYS_fstat, SYS_mmap};
+	static const long calls[] = {SYS_openat, SYS_fstat, SYS_pread64};
 	void *handle = dlopen(PLUGIN, RTLD_NOW);
 	uintptr_t addr = hidden(handle);
 
@@ -233,4 +245,244 @@ Test(symbol, no_descriptor_or_mapping_is_left, .init = start)
 		find((uintptr_t)local_function);
 	after = dup(0);
 	cr_assert_eq(before, after);
+}
+
+/* Modules with an index --------------------------------------------------- */
+
+static uintptr_t shown(void *handle, const char *prefix)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s_shown_n01230", prefix);
+	return address(handle, name);
+}
+
+/* The function that .symtab alone knows precedes its caller, at -O0. */
+static uintptr_t unseen(void *handle, const char *prefix)
+{
+	return shown(handle, prefix) - 1;
+}
+
+static bool is_hidden(const char *name, const char *prefix)
+{
+	char want[64];
+
+	snprintf(want, sizeof(want), "%s_hidden_n01230", prefix);
+	return !strcmp(name, want);
+}
+
+/* System calls NR that finding ADDR takes. */
+static unsigned calls_of(long nr, uintptr_t addr)
+{
+	fault_set(nr, 0, UINT32_MAX, 0);
+	find(addr);
+	fault_none();
+	return fault_count();
+}
+
+Test(symbol, a_large_module_is_read_once, .init = start)
+{
+	void *handle = dlopen(MANY, RTLD_NOW);
+	uintptr_t addr = unseen(handle, "many");
+
+	cr_assert_str_eq(find(shown(handle, "many")), "many_shown_n01230");
+	cr_assert(is_hidden(find(addr), "many"));
+	cr_assert_eq(calls_of(SYS_openat, addr), 1);
+	cr_assert_eq(calls_of(SYS_close, addr), 1);
+	cr_assert_leq(calls_of(SYS_pread64, addr), 5);
+	cr_assert_eq(calls_of(SYS_mmap, addr), 0);
+}
+
+Test(symbol, a_stripped_file_is_opened_once, .init = start)
+{
+	void *handle = dlopen(STRIPPED, RTLD_NOW);
+	uintptr_t addr = hidden(handle);
+
+	cr_assert_eq(calls_of(SYS_openat, addr), 1);
+	cr_assert_eq(calls_of(SYS_openat, addr), 0);
+	cr_assert_eq(find(addr)[0], '+');
+}
+
+Test(symbol, a_module_in_the_place_of_another, .init = start)
+{
+	void *handle = dlopen(MANY, RTLD_NOW);
+	uintptr_t in_memory = shown(handle, "many");
+	uintptr_t in_file = unseen(handle, "many");
+
+	find(in_memory);
+	cr_assert(is_hidden(find(in_file), "many"));
+	dlclose(handle);
+	handle = dlopen(MORE, RTLD_NOW);
+	cr_assert_eq(shown(handle, "more"), in_memory);
+	cr_assert_str_eq(find(in_memory), "more_shown_n01230");
+	cr_assert(is_hidden(find(in_file), "more"));
+}
+
+/* The file at the path of a module that is gone and loaded again. */
+Test(symbol, a_module_loaded_again_from_another_file, .init = start)
+{
+	char path[] = "/tmp/anonshim-XXXXXX.so";
+	void *handle = load_copy_of(MANY, path);
+	uintptr_t addr = unseen(handle, "many");
+
+	cr_assert(is_hidden(find(addr), "many"));
+	dlclose(handle);
+	replace(path, "rm %s; cp " MORE " %s");
+	handle = dlopen(path, RTLD_NOW);
+	cr_assert_str_eq(find(shown(handle, "more")), "more_shown_n01230");
+	cr_assert(is_hidden(find(unseen(handle, "more")), "more"));
+	unlink(path);
+}
+
+static void load_find_unload(unsigned rounds)
+{
+	for (unsigned i = 0; i < rounds; i++) {
+		const char *prefix = i % 2 ? "many" : "more";
+		void *handle = dlopen(i % 2 ? MANY : MORE, RTLD_NOW);
+
+		find(shown(handle, prefix));
+		cr_assert(is_hidden(find(unseen(handle, prefix)), prefix));
+		dlclose(handle);
+	}
+}
+
+Test(symbol, memory_of_modules_gone_is_used_again, .init = start)
+{
+	unsigned maps;
+
+	load_find_unload(4);
+	fault_set(SYS_mmap, 0, UINT32_MAX, 0);
+	load_find_unload(20);
+	maps = fault_count();
+	fault_set(SYS_munmap, 0, UINT32_MAX, 0);
+	load_find_unload(20);
+	cr_assert_eq(maps, fault_count(), "%u mapped", maps);
+	cr_assert_geq(maps, 20, "tables are sorted in memory of its own");
+}
+
+Test(symbol, a_file_replaced_after_it_was_read, .init = start)
+{
+	char path[] = "/tmp/anonshim-XXXXXX.so";
+	void *handle = load_copy_of(MANY, path);
+	uintptr_t addr = unseen(handle, "many");
+
+	cr_assert(is_hidden(find(addr), "many"));
+	replace(path, "mv %s %s.old");
+	cr_assert_eq(find(addr)[0], '+', "gone");
+	replace(path, "cp " MORE " %s");
+	cr_assert_eq(find(addr)[0], '+', "another");
+	replace(path, "rm %s; cp " MANY " %s");
+	cr_assert(is_hidden(find(addr), "many"), "a copy of it");
+	replace(path, "mv -f %s.old %s");
+	cr_assert(is_hidden(find(addr), "many"), "itself again");
+	unlink(path);
+}
+
+/* Writes over the file that is mapped, past what of it is. */
+static void overwrite(const char *path, bool cut)
+{
+	ElfW(Ehdr) e;
+	ElfW(Phdr) ph[16];
+	off_t end = 0;
+	FILE *f = fopen(path, "r+");
+
+	cr_assert_eq(fread(&e, sizeof(e), 1, f), 1);
+	cr_assert_leq(e.e_phnum, 16);
+	cr_assert_eq(fread(ph, sizeof(*ph), e.e_phnum, f), e.e_phnum);
+	for (unsigned i = 0; i < e.e_phnum; i++)
+		if (ph[i].p_type == PT_LOAD)
+			end = (off_t)(ph[i].p_offset + ph[i].p_filesz);
+	if (cut) {
+		cr_assert_eq(ftruncate(fileno(f), end), 0);
+	} else {
+		fseek(f, end, SEEK_SET);
+		while (ftell(f) < (off_t)e.e_shoff)
+			fputc(0, f);
+	}
+	fclose(f);
+}
+
+Test(symbol, a_file_written_over_after_it_was_read, .init = start)
+{
+	for (unsigned cut = 0; cut < 2; cut++) {
+		char path[] = "/tmp/anonshim-XXXXXX.so";
+		void *handle = load_copy_of(MANY, path);
+		uintptr_t addr = unseen(handle, "many");
+
+		cr_assert(is_hidden(find(addr), "many"));
+		overwrite(path, cut);
+		cr_assert_eq(find(addr)[0], '+', "%d: %s", cut, text);
+		cr_assert_str_eq(find(shown(handle, "many")),
+				 "many_shown_n01230");
+		unlink(path);
+	}
+}
+
+/* Built again, with headers that are alike. */
+Test(symbol, another_build_of_the_same_size, .init = start)
+{
+	static const unsigned types[] = {PT_NOTE, PT_GNU_EH_FRAME};
+
+	for (unsigned i = 0; i < 2; i++) {
+		char path[] = "/tmp/anonshim-XXXXXX.so";
+		void *handle = load_copy_of(MANY, path);
+		uintptr_t addr = unseen(handle, "many");
+		ElfW(Ehdr) e;
+		ElfW(Phdr) ph;
+		FILE *f;
+
+		replace(path, "rm %s; cp " MANY " %s");
+		f = fopen(path, "r+");
+		cr_assert_eq(fread(&e, sizeof(e), 1, f), 1);
+		do
+			cr_assert_eq(fread(&ph, sizeof(ph), 1, f), 1);
+		while (ph.p_type != types[i]);
+		fseek(f, (long)(ph.p_offset + ph.p_filesz - 1), SEEK_SET);
+		fputc(fgetc(f) ^ 1, f);
+		fseek(f, (long)(ph.p_offset + 20), SEEK_SET);
+		fputc(0x55, f);
+		fclose(f);
+		cr_assert_eq(find(addr)[0], '+', "%u: %s", i, text);
+		unlink(path);
+	}
+}
+
+Test(symbol, without_memory_for_an_index, .init = start)
+{
+	void *handle = dlopen(MANY, RTLD_NOW);
+	uintptr_t in_memory = shown(handle, "many");
+	uintptr_t in_file = unseen(handle, "many");
+
+	find((uintptr_t)local_function); /* what it is kept in */
+	fault_set(SYS_mmap, -ENOMEM, 0, -1);
+	cr_assert_str_eq(find(in_memory), "many_shown_n01230");
+	cr_assert(is_hidden(find(in_file), "many"));
+	fault_set(SYS_mmap, -ENOMEM, 1, -1);
+	cr_assert_str_eq(find(in_memory), "many_shown_n01230");
+	cr_assert(is_hidden(find(in_file), "many"));
+	fault_none();
+	cr_assert(is_hidden(find(in_file), "many"));
+	cr_assert_eq(calls_of(SYS_mmap, in_file), 0);
+}
+
+/* Each call once, of all that are made: a name is right or there is none. */
+Test(symbol, every_call_fails_once, .init = start)
+{
+	static const long calls[] = {SYS_openat, SYS_fstat,  SYS_pread64,
+				     SYS_mmap,	 SYS_munmap, SYS_madvise};
+
+	for (unsigned i = 0; i < 6; i++)
+		for (unsigned pass = 0; pass < 8; pass++) {
+			void *handle = dlopen(MANY, RTLD_NOW);
+			uintptr_t addr = unseen(handle, "many");
+
+			fault_set(calls[i], -EIO, pass, 1);
+			find(addr);
+			cr_assert(text[0] == '+' || is_hidden(text, "many"),
+				  "%ld %u: %s", calls[i], pass, text);
+			fault_none();
+			cr_assert(is_hidden(find(addr), "many"), "%ld %u: %s",
+				  calls[i], pass, text);
+			dlclose(handle);
+		}
 }
