@@ -151,6 +151,7 @@ static const struct caller *learn(uintptr_t pc, uint64_t hash,
 	c = table_at(&callers, id);
 	c->pc = pc;
 	c->wrapper = fn.wrapper;
+	c->undecided = fn.nameless && !fn.wrapper;
 	c->place = p;
 	__atomic_store_n(&c->generation, generation, __ATOMIC_RELEASE);
 	return known || index_add(&caller_index, hash, id) ? c : &no_caller;
@@ -175,6 +176,14 @@ const struct caller *caller_find(uintptr_t pc)
 	}
 	guard_leave();
 	return found;
+}
+
+void caller_decide(const struct caller *c, bool wrapper)
+{
+	struct caller *own = (struct caller *)c;
+
+	__atomic_store_n(&own->wrapper, wrapper, __ATOMIC_RELAXED);
+	__atomic_store_n(&own->undecided, false, __ATOMIC_RELEASE);
 }
 
 /* Growing out of an arena ------------------------------------------------- */
