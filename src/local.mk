@@ -38,6 +38,7 @@ shim_core_sources = \
 	src/track/skip.c src/track/skip.h \
 	src/track/stack.c src/track/stack.h \
 	src/track/symbol.c src/track/symbol.h \
+	src/track/symbol_index.c src/track/symbol_index.h \
 	src/track/sync.c src/track/sync.h \
 	src/track/track.c src/track/track.h \
 	src/track/unwind_x86_64.c src/track/unwind.h \

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "env/caps.h"
+#include "track/symbol_index.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -30,18 +31,20 @@ struct file {
 	char *piece; /* PIECE_BYTES */
 };
 
+/* Large modules, by their order of appearance. */
+static struct {
+	uint32_t module;
+	struct symbol_index functions; /* no entries: it cannot be made */
+} indexed[32];
+static unsigned indices;
+
 #define PIECE_BYTES 65536
 #define NAME_MAX_BYTES 1024
 #define PIECE_SYMBOLS (PIECE_BYTES / sizeof(ElfW(Sym)))
 
 static bool covers(const ElfW(Sym) * s, uintptr_t offset)
 {
-	unsigned type = ELF64_ST_TYPE(s->st_info);
-
-	return s->st_shndx != SHN_UNDEF &&
-	       (type == STT_FUNC || type == STT_GNU_IFUNC ||
-		(type == STT_NOTYPE && s->st_size)) &&
-	       offset - s->st_value < s->st_size;
+	return symbol_is_function(s) && offset - s->st_value < s->st_size;
 }
 
 /* A global name is better than a local alias of the same address. */
@@ -176,6 +179,48 @@ static bool sections_find(const struct file *file, const ElfW(Ehdr) * e,
 	return false;
 }
 
+static bool index_make(struct symbol_index *index, const struct file *file,
+		       const ElfW(Shdr) * symbols)
+{
+	size_t left = symbols->sh_size / sizeof(ElfW(Sym));
+	uint64_t at = symbols->sh_offset;
+
+	if (!symbol_index_init(index, left))
+		return false;
+	while (left) {
+		size_t n = left < PIECE_SYMBOLS ? left : PIECE_SYMBOLS;
+
+		if (!file_read(file, at, file->piece, n * sizeof(ElfW(Sym))) ||
+		    !symbol_index_add(index, (const void *)file->piece, n))
+			return false;
+		at += n * sizeof(ElfW(Sym));
+		left -= n;
+	}
+	symbol_index_sort(index);
+	return true;
+}
+
+/* The index of a large module's symbols; NULL: there is none. */
+static const struct symbol_index *index_get(const struct module *m,
+					    const struct file *file,
+					    const ElfW(Shdr) * symbols)
+{
+	struct symbol_index *index;
+
+	for (unsigned i = 0; i < indices; i++)
+		if (indexed[i].module == m->id)
+			return indexed[i].functions.n ? &indexed[i].functions
+						      : NULL;
+	if (indices >= sizeof(indexed) / sizeof(*indexed) ||
+	    symbols->sh_size / sizeof(ElfW(Sym)) < SYMBOL_INDEX_LEAST)
+		return NULL;
+	indexed[indices].module = m->id;
+	index = &indexed[indices++].functions;
+	if (!index_make(index, file, symbols))
+		index->n = 0;
+	return index->n ? index : NULL;
+}
+
 /* The symbol that covers OFFSET, out of the whole section, into *FOUND. */
 static bool section_search(const struct file *file, const ElfW(Shdr) * symbols,
 			   uintptr_t offset, ElfW(Sym) * found)
@@ -201,13 +246,33 @@ static bool section_search(const struct file *file, const ElfW(Shdr) * symbols,
 	return best != NULL;
 }
 
+/* Where in the string table the name of what covers OFFSET is, in *NAME. */
+static bool name_find(const struct module *m, const struct file *file,
+		      const ElfW(Shdr) * symbols, uintptr_t offset,
+		      uint32_t *name)
+{
+	const struct symbol_index *index = index_get(m, file, symbols);
+	const struct symbol_entry *entry;
+	ElfW(Sym) found;
+
+	if (index) {
+		entry = symbol_index_find(index, offset);
+		*name = entry ? entry->name : 0;
+		return entry;
+	}
+	if (!section_search(file, symbols, offset, &found))
+		return false;
+	*name = found.st_name;
+	return true;
+}
+
 static bool search_file(const struct module *m, uintptr_t offset, struct fmt *f)
 {
 	struct file file;
 	ElfW(Ehdr) e;
 	ElfW(Shdr) symbols;
 	ElfW(Shdr) names;
-	ElfW(Sym) found;
+	uint32_t name;
 	size_t len = 0;
 	long n;
 
@@ -216,10 +281,10 @@ static bool search_file(const struct module *m, uintptr_t offset, struct fmt *f)
 		return false;
 	if (file_read(&file, 0, &e, sizeof(e)) && file_is(&file, &e, m) &&
 	    sections_find(&file, &e, &symbols, &names) &&
-	    section_search(&file, &symbols, offset, &found) &&
-	    found.st_name < names.sh_size) {
+	    name_find(m, &file, &symbols, offset, &name) &&
+	    name < names.sh_size) {
 		n = sys_pread(file.fd, file.piece, NAME_MAX_BYTES,
-			      (off_t)(names.sh_offset + found.st_name));
+			      (off_t)(names.sh_offset + name));
 		len = n > 0 ? strnlen(file.piece, (size_t)n) : 0;
 		fmt_mem(f, file.piece, len);
 	}

@@ -38,6 +38,7 @@ shim_unit_tests = \
 	tests/unit/test_skip \
 	tests/unit/test_stack \
 	tests/unit/test_symbol \
+	tests/unit/test_symbol_index \
 	tests/unit/test_sync \
 	tests/unit/test_sys \
 	tests/unit/test_table \
@@ -151,6 +152,11 @@ tests_unit_test_symbol_SOURCES = tests/unit/test_symbol.c
 tests_unit_test_symbol_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_symbol_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_symbol_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_symbol_index_SOURCES = tests/unit/test_symbol_index.c
+tests_unit_test_symbol_index_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_symbol_index_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_symbol_index_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_sync_SOURCES = tests/unit/test_sync.c
 tests_unit_test_sync_CPPFLAGS = $(UNIT_CPPFLAGS)
