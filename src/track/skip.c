@@ -77,7 +77,8 @@ static const char *const heap_functions[] = {
 	"sqlite3_realloc*:sqlite3DbMalloc*:sqlite3DbRealloc*:sqlite3DbStr*Dup:"
 	"sqlite3DbSpanDup:dbMallocRawFinish:dbReallocFinish:mallocWithAlarm:"
 	"sqlite3MPrintf:sqlite3VMPrintf:sqlite3_mprintf:sqlite3_vmprintf:"
-	"sqlite3PageMalloc:pcache1Alloc:sqlite3Fts*MallocZero",
+	"sqlite3StrAccum*:sqlite3_str_*:sqlite3PageMalloc:pcache1Alloc:"
+	"sqlite3Fts*MallocZero",
 	/* PostgreSQL */
 	"palloc*:repalloc*:pstrdup:pnstrdup:psprintf:MemoryContextAlloc*:"
 	"MemoryContextStrdup:AllocSetAlloc*:AllocSetRealloc:SlabAlloc*:"
