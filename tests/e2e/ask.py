@@ -64,7 +64,8 @@ def make(path, pid):
                    if not whose or row["live_kib"] is not None)
 
     return {
-        "r": r, "heap": heap, "wrappers": re(WRAPPERS), "pid": pid, "re": re, "rows": rows, "kernel": kernel,
+        "r": r, "pid": pid, "re": re, "rows": rows, "kernel": kernel,
+        "heap": heap, "wrappers": re(WRAPPERS),
         "rss": summing("rss_kib"), "size": summing("size_kib"),
         "pss": summing("pss_kib"), "vmas": summing("vmas"),
         "swap": summing("swap_kib"), "outside": outside,
