@@ -288,7 +288,8 @@ bench_heap_programs() {
 		measured sqlite3 :memory: ".read $top/tests/bench/heap.sql"
 	! has redis-server redis-server redis-cli redis-benchmark ||
 		program redis redis
-	! has nodejs node || program node measured node "$top/tests/bench/heap.js"
+	! has nodejs node ||
+		program node measured node "$top/tests/bench/heap.js"
 }
 
 bench_heap_fork() {

@@ -12,6 +12,23 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
+#ifdef __SANITIZE_THREAD__
+/*
+ * What was done with memory before it was unmapped comes before what is done
+ * with memory mapped later: the kernel sees to that, where ThreadSanitizer
+ * does not look.
+ */
+static char address_space;
+#define UNMAPS() __tsan_release(&address_space)
+#define MAPPED() __tsan_acquire(&address_space)
+#else
+#define UNMAPS() (void)0
+#define MAPPED() (void)0
+#endif
 
 #define KERNEL_SIGSET_BYTES 8
 #define SIGNAL(number) (UINT64_C(1) << ((number)-1))
@@ -43,11 +60,16 @@ long sys_call(long nr, long a, long b, long c, long d, long e, long f)
 
 long sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
-	return sys_call(SYS_mmap, (long)addr, (long)len, prot, flags, fd, off);
+	long result =
+		sys_call(SYS_mmap, (long)addr, (long)len, prot, flags, fd, off);
+
+	MAPPED();
+	return result;
 }
 
 long sys_munmap(void *addr, size_t len)
 {
+	UNMAPS();
 	return sys_call(SYS_munmap, (long)addr, (long)len, 0, 0, 0, 0);
 }
 

@@ -120,6 +120,12 @@ void real_init(void)
 	LOOK_UP(memalign);
 	LOOK_UP(free);
 	LOOK_UP(malloc_usable_size);
+	LOOK_UP(malloc_trim);
+	LOOK_UP(mallopt);
+	LOOK_UP(mallinfo);
+	LOOK_UP(mallinfo2);
+	LOOK_UP(malloc_info);
+	LOOK_UP(malloc_stats);
 #undef LOOK_UP
 	found = dlsym(RTLD_NEXT, "_dl_find_object");
 	if (found)

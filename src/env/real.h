@@ -10,9 +10,11 @@
 #define ANONSHIM_ENV_REAL_H
 
 #include <link.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 struct real {
@@ -37,6 +39,12 @@ struct real {
 	void *(*memalign)(size_t, size_t);
 	void (*free)(void *);
 	size_t (*malloc_usable_size)(void *);
+	int (*malloc_trim)(size_t);
+	int (*mallopt)(int, int);
+	struct mallinfo (*mallinfo)(void);
+	struct mallinfo2 (*mallinfo2)(void); /* NULL before glibc 2.33 too */
+	int (*malloc_info)(int, FILE *);
+	void (*malloc_stats)(void);
 };
 
 extern struct real real;

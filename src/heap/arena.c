@@ -10,8 +10,16 @@
 #include "heap/class.h"
 #include "track/registry.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+
+/* Of the largest block that waits in a thread's own cache. */
+#define GIVE_BYTES 2048
+
+/* A block that grows begins where there is room for so many of it. */
+#define ROOM_TIMES 4
+#define ROOM_MAX_BYTES ((size_t)64 << 20)
 
 struct arena *arenas[ARENAS_MAX];
 struct arena *arena_shared;
@@ -19,15 +27,16 @@ int64_t arena_total;
 
 static unsigned made;
 
-static void total_add(int64_t bytes)
+static void held_add(struct arena *a, int64_t bytes)
 {
+	__atomic_fetch_add(&a->held, bytes, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&arena_total, bytes, __ATOMIC_RELAXED);
 }
 
 static void direct_add(struct arena *a, int64_t bytes)
 {
 	__atomic_fetch_add(&a->record->direct, bytes, __ATOMIC_RELAXED);
-	total_add(bytes);
+	held_add(a, bytes);
 }
 
 /* What jemalloc asks of an arena ----------------------------------------- */
@@ -79,6 +88,35 @@ static const struct extent_hooks arena_hooks = {
 	.merge = hook_merge,
 };
 
+/* What all share --------------------------------------------------------- */
+
+static size_t batch_mib[2];
+static size_t batch_mib_len = 2;
+/* Blocks of a class that may be asked for at once. */
+static uint8_t class_batch[HEAP_CLASSES];
+
+int arenas_init(void)
+{
+	size_t mib[4];
+	size_t mib_len = 4;
+
+	if (ahj_mallctlnametomib("experimental.batch_alloc", batch_mib,
+				 &batch_mib_len) ||
+	    ahj_mallctlnametomib("arenas.bin.0.nregs", mib, &mib_len))
+		return -ENOMEM;
+	for (unsigned class = 1; class < HEAP_CLASSES; class ++) {
+		uint32_t regions = 0;
+		size_t len = sizeof(regions);
+
+		mib[2] = class; /* jemalloc begins with 8 bytes */
+		ahj_mallctlbymib(mib, mib_len, &regions, &len, NULL, 0);
+		class_batch[class] = regions < 3     ? 1
+				     : regions > 128 ? 128
+						     : (uint8_t)(regions - 1);
+	}
+	return 0;
+}
+
 /* Making ------------------------------------------------------------------ */
 
 static bool je_arena_make(struct arena *a)
@@ -120,12 +158,12 @@ struct arena *arena_make(uint32_t site, bool shared)
 	a->record = table_at(t, a->id);
 	a->record->site = site;
 	a->record->flags = shared ? ARENA_SHARED : 0;
-	arenas[a->id] = a; /* first: the hooks map memory for it */
 	if (!je_arena_make(a) || !je_cache_make(a)) {
 		a->record->site = 0;
-		arenas[a->id] = NULL;
 		return NULL;
 	}
+	/* last: who looks after arenas at large may come at any time */
+	__atomic_store_n(&arenas[a->id], a, __ATOMIC_RELEASE);
 	made++;
 	return a;
 }
@@ -147,54 +185,124 @@ static int flags_of(const struct arena *a, bool cached)
 	return JE_ARENA(a->je) | (cached ? JE_TCACHE(a->tcache) : JE_NO_TCACHE);
 }
 
-unsigned arena_take(struct arena *a, unsigned class, void **items, unsigned n)
-{
-	bool cached = filling_take(a);
-	int flags = flags_of(a, cached);
-	size_t bytes = class_bytes[class];
-	unsigned got = 0;
+/* jemalloc's batch_alloc_packet_t. */
+struct batch {
+	void **items;
+	size_t n;
+	size_t bytes;
+	int flags;
+};
 
-	for (; got < n; got++) {
-		items[got] = ahj_mallocx(bytes, flags);
-		if (!items[got])
+/*
+ * Up to N blocks at once; where that many fill whole slabs jemalloc makes new
+ * ones of them, however much is free, so fewer are asked for at a time.
+ */
+static unsigned take_cached(const struct arena *a, unsigned class, void **items,
+			    unsigned n)
+{
+	struct batch batch = {.bytes = class_bytes[class],
+			      .flags = flags_of(a, true)};
+	unsigned got = 0;
+	size_t filled, len;
+
+	while (got < n) {
+		batch.items = items + got;
+		batch.n = n - got < class_batch[class] ? n - got
+						       : class_batch[class];
+		filled = 0;
+		len = sizeof(filled);
+		if (ahj_mallctlbymib(batch_mib, batch_mib_len, &filled, &len,
+				     &batch, sizeof(batch)))
 			break;
-		*window_class(items[got]) = (uint8_t) class;
+		got += (unsigned)filled;
+		if (filled < batch.n)
+			break;
 	}
-	if (cached)
-		filling_drop(a);
-	total_add((int64_t)(got * bytes));
 	return got;
 }
 
-void arena_give(struct arena *a, unsigned class, void **items, unsigned n)
+/* Without the cache, at greater cost. */
+static unsigned take_uncached(const struct arena *a, unsigned class,
+			      void **items, unsigned n)
+{
+	unsigned got = 0;
+
+	while (got < n && (items[got] = ahj_mallocx(class_bytes[class],
+						    flags_of(a, false))))
+		got++;
+	return got;
+}
+
+unsigned arena_take(struct arena *a, unsigned class, void **items, unsigned n)
 {
 	bool cached = filling_take(a);
-	int flags = cached ? JE_TCACHE(a->tcache) : JE_NO_TCACHE;
+	unsigned got;
+
+	if (cached) {
+		got = take_cached(a, class, items, n);
+		filling_drop(a);
+	} else {
+		got = take_uncached(a, class, items, n);
+	}
+	for (unsigned i = 0; i < got; i++)
+		window_class_set(items[i], class);
+	held_add(a, (int64_t)(got * class_bytes[class]));
+	return got;
+}
+
+/*
+ * Small blocks go through the thread's own cache of jemalloc's, which nothing
+ * is ever taken from: it gives each back to its arena.
+ */
+void arena_give(struct arena *a, unsigned class, void **items, unsigned n)
+{
 	size_t bytes = class_bytes[class];
+	bool cached = bytes > GIVE_BYTES && filling_take(a);
+	int flags = cached		 ? JE_TCACHE(a->tcache)
+		    : bytes > GIVE_BYTES ? JE_NO_TCACHE
+					 : 0;
 
 	for (unsigned i = 0; i < n; i++)
 		ahj_sdallocx(items[i], bytes, flags);
 	if (cached)
 		filling_drop(a);
-	total_add(-(int64_t)(n * bytes));
+	held_add(a, -(int64_t)(n * bytes));
 }
 
 /* One by one -------------------------------------------------------------- */
 
+/*
+ * Cut off a larger block, so that what is behind it is free; only others that
+ * want as much are likely to take it.
+ */
+static void *take_with_room(size_t size, int flags)
+{
+	void *p = size <= ROOM_MAX_BYTES ? ahj_mallocx(size * ROOM_TIMES, flags)
+					 : NULL;
+
+	if (p)
+		ahj_xallocx(p, size, 0, flags);
+	return p ? p : ahj_mallocx(size, flags);
+}
+
 void *arena_take_large(struct arena *a, size_t size, size_t alignment,
-		       bool zero)
+		       bool zero, bool grows)
 {
 	int flags = flags_of(a, false) | (zero ? JE_ZERO : 0) |
 		    (alignment > 1 ? JE_ALIGN(alignment) : 0);
 	size_t bytes = ahj_nallocx(size, flags);
-	char *p = bytes ? ahj_mallocx(size, flags) : NULL;
+	char *p;
 
+	if (!bytes)
+		return NULL;
+	p = grows && bytes > CLASS_MAX_BYTES ? take_with_room(size, flags)
+					     : ahj_mallocx(size, flags);
 	if (!p)
 		return NULL;
 	if (bytes <= CLASS_MAX_BYTES && class_bytes[class_of(bytes)] == bytes) {
-		*window_class(p) = (uint8_t)class_of(bytes);
+		window_class_set(p, class_of(bytes));
 	} else {
-		*window_class(p) = 0;
+		window_class_set(p, 0);
 	}
 	direct_add(a, (int64_t)bytes);
 	return p;
@@ -220,22 +328,33 @@ size_t arena_resize_large(struct arena *a, void *p, size_t size)
 
 /* Giving back ------------------------------------------------------------- */
 
+void arena_flush(struct arena *a)
+{
+	size_t mib[2];
+	size_t len = 2;
+
+	if (ahj_mallctlnametomib("tcache.flush", mib, &len) || !filling_take(a))
+		return;
+	ahj_mallctlbymib(mib, len, NULL, NULL, &a->tcache, sizeof(a->tcache));
+	filling_drop(a);
+}
+
+void arenas_flush_thread(void)
+{
+	ahj_mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
+}
+
 void arena_decay(struct arena *a, bool all)
 {
-	size_t decay[3], flush[2];
-	size_t decay_len = 3, flush_len = 2;
-	const char *what = all ? "arena.0.purge" : "arena.0.decay";
+	size_t mib[3];
+	size_t len = 3;
 
-	if (ahj_mallctlnametomib(what, decay, &decay_len) ||
-	    ahj_mallctlnametomib("tcache.flush", flush, &flush_len))
+	arena_flush(a);
+	if (ahj_mallctlnametomib(all ? "arena.0.purge" : "arena.0.decay", mib,
+				 &len))
 		return;
-	if (filling_take(a)) {
-		ahj_mallctlbymib(flush, flush_len, NULL, NULL, &a->tcache,
-				 sizeof(a->tcache));
-		filling_drop(a);
-	}
-	decay[1] = a->je;
-	ahj_mallctlbymib(decay, decay_len, NULL, NULL, NULL, 0);
+	mib[1] = a->je;
+	ahj_mallctlbymib(mib, len, NULL, NULL, NULL, 0);
 }
 
 /* Fork -------------------------------------------------------------------- */

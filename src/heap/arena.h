@@ -31,13 +31,24 @@ struct arena {
 	uint32_t site;	  /* in whose name */
 	uint8_t id;	  /* 1 and up; index of the record too */
 	uint32_t filling; /* the lock of the explicit cache */
+	int64_t held;	  /* bytes, by the program and the caches */
+	int64_t held_most;
 };
 
 extern struct arena *arenas[ARENAS_MAX];
 extern struct arena *arena_shared;
 
+/* Arena ID; NULL: there is none yet. */
+static inline struct arena *arena_get(unsigned id)
+{
+	return __atomic_load_n(&arenas[id], __ATOMIC_ACQUIRE);
+}
+
 /* Bytes that the program and the caches hold of all arenas. */
 extern int64_t arena_total;
+
+/* Once, before any other. Returns 0 or -errno. */
+int arenas_init(void);
 
 /*
  * An arena for SITE; SHARED: the one.  Call with heap_lock held.  NULL: there
@@ -54,9 +65,12 @@ unsigned arena_take(struct arena *a, unsigned class, void **items, unsigned n);
 /* Give N blocks of CLASS back. */
 void arena_give(struct arena *a, unsigned class, void **items, unsigned n);
 
-/* A block of SIZE bytes, more than magazines hold or aligned to ALIGNMENT. */
+/*
+ * A block of SIZE bytes, more than magazines hold or aligned to ALIGNMENT; one
+ * that GROWS where there is room behind it.
+ */
 void *arena_take_large(struct arena *a, size_t size, size_t alignment,
-		       bool zero);
+		       bool zero, bool grows);
 
 /* Give a block of class 0 back; returns its size. */
 size_t arena_give_large(struct arena *a, void *p);
@@ -66,6 +80,11 @@ size_t arena_give_large(struct arena *a, void *p);
  * bytes, else leave it.  Returns its size then.
  */
 size_t arena_resize_large(struct arena *a, void *p, size_t size);
+
+/* Blocks that wait in A's explicit cache are free for all to use. */
+void arena_flush(struct arena *a);
+/* Those that this thread gave back and that wait in its own. */
+void arenas_flush_thread(void);
 
 /* Give free pages of A back to the kernel as time tells, or ALL. */
 void arena_decay(struct arena *a, bool all);

@@ -16,21 +16,34 @@
 #include <pthread.h>
 #include <string.h>
 
-#define CAP_FIRST 16
 #define CAP_MAX 128
 #define CAP_BYTES (64 << 10) /* a magazine's blocks, together */
 #define CAP_MIN 8
 #define SLAB_BYTES ((size_t)16 << 10)
-#define TICKS 256		     /* batches between looks at the clock */
+#define SLOTS_FIRST 256
+#define WARM_MAX 4 /* heaps of ended threads that keep their blocks */
+#define TICKS 256  /* batches between looks at the clock */
 #define DECAY_NS UINT64_C(100000000) /* between arenas */
+
+/* In which of a thread's rounds of destructors its heap ends: the last. */
+#ifdef __SANITIZE_THREAD__
+#define ROUNDS (PTHREAD_DESTRUCTOR_ITERATIONS - 1) /* which is its own */
+#else
+#define ROUNDS PTHREAD_DESTRUCTOR_ITERATIONS
+#endif
 
 static struct thread_heap no_heap;
 __thread struct thread_heap *thread_heap
 	__attribute__((tls_model("initial-exec"))) = &no_heap;
+static struct slot no_slot;
+__thread struct slots thread_slots
+	__attribute__((tls_model("initial-exec"))) = {&no_slot, 0};
 static __thread bool ended __attribute__((tls_model("initial-exec")));
 
 static struct thread_heap *all_heaps;
 static struct thread_heap *free_heaps;
+static struct thread_heap *warm_heaps;
+static unsigned warm;
 static pthread_key_t at_exit;
 
 /* Magazines --------------------------------------------------------------- */
@@ -86,13 +99,11 @@ static void items_drop(struct thread_heap *t, void **items, uint32_t cap)
 static bool magazine_grow(struct thread_heap *t, struct registry_magazine *m,
 			  unsigned class)
 {
-	uint32_t cap = m->cap ? m->cap * 2 : CAP_FIRST;
+	uint32_t cap = m->cap ? m->cap * 2 : CAP_MIN;
 	uint32_t old_cap;
 	void **items;
 	void **old;
 
-	if (!m->cap && cap > cap_max(class))
-		cap = CAP_MIN;
 	if (cap > cap_max(class))
 		return false;
 	items = items_new(t, cap);
@@ -140,35 +151,10 @@ static void refill(struct thread_heap *t, struct registry_cache *c,
 	c->net += (int64_t)n * class_bytes[class];
 	IN_ORDER();
 	m->n = n;
-	place_took(place, n * class_bytes[class]);
+	place_took(place, a, n * class_bytes[class]);
 }
 
-/* Give back in time what nobody asks for: jemalloc looks after busy arenas
- * only. */
-static void decay_next(void)
-{
-	static uint64_t last;
-	static unsigned current;
-	uint64_t now = sys_now_ns();
-	uint64_t before = __atomic_load_n(&last, __ATOMIC_RELAXED);
-	unsigned next;
-
-	if (now - before < DECAY_NS ||
-	    !__atomic_compare_exchange_n(&last, &before, now, false,
-					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-		return;
-	next = current + 1;
-	if (next >= ARENAS_MAX || !arenas[next])
-		next = ARENA_SHARED_ID;
-	current = next;
-	arena_decay(arenas[next], false);
-}
-
-static void tick(struct thread_heap *t)
-{
-	if (++t->ticks % TICKS == 0)
-		decay_next();
-}
+static void tick(struct thread_heap *t);
 
 struct registry_cache *cache_of(struct thread_heap *t, struct arena *a)
 {
@@ -262,9 +248,83 @@ static void heap_empty(struct thread_heap *t)
 
 		for (unsigned class = 1; c && class < HEAP_CLASSES; class ++)
 			if (c->magazine[class].n)
-				spill(c, arenas[i], class,
+				spill(c, arena_get(i), class,
 				      c->magazine[class].n);
 	}
+}
+
+/* One off LIST, and with it WARM what it keeps. */
+static struct thread_heap *pop(struct thread_heap **list)
+{
+	struct thread_heap *t = *list;
+
+	if (t) {
+		*list = t->next_free;
+		warm -= t->warm;
+		t->warm = false;
+	}
+	return t;
+}
+
+static void push(struct thread_heap *t, bool is_warm)
+{
+	struct thread_heap **list = is_warm ? &warm_heaps : &free_heaps;
+
+	t->warm = is_warm;
+	warm += is_warm;
+	t->next_free = *list;
+	*list = t;
+}
+
+static bool heaps_lock(bool *entered)
+{
+	*entered = guard_enter_once();
+	if (lock_take(&heap_lock))
+		return true;
+	guard_leave_once(*entered);
+	return false;
+}
+
+static void heaps_unlock(bool entered)
+{
+	lock_drop(&heap_lock);
+	guard_leave_once(entered);
+}
+
+/* Empty a heap that an ended thread left warm.  False: there is none. */
+static bool cool_one(void)
+{
+	struct thread_heap *t;
+	bool entered;
+
+	if (!__atomic_load_n(&warm, __ATOMIC_RELAXED) || !heaps_lock(&entered))
+		return false;
+	t = pop(&warm_heaps);
+	heaps_unlock(entered);
+	if (!t)
+		return false;
+	heap_empty(t);
+	if (heaps_lock(&entered)) {
+		push(t, false);
+		heaps_unlock(entered);
+	}
+	return true;
+}
+
+/* The next thread is likely to want what the last one had. */
+static bool leave_warm(struct thread_heap *t)
+{
+	bool entered;
+	bool left = false;
+
+	if (!heaps_lock(&entered))
+		return false;
+	if (warm < WARM_MAX) {
+		push(t, true);
+		left = true;
+	}
+	heaps_unlock(entered);
+	return left;
 }
 
 /*
@@ -277,39 +337,71 @@ static void heap_end(void *arg)
 	int err = errno;
 	bool entered;
 
-	if (++t->ends < PTHREAD_DESTRUCTOR_ITERATIONS) {
+	if (++t->ends < ROUNDS) {
 		pthread_setspecific(at_exit, t);
 		return;
 	}
 	ended = true;
 	thread_heap = &no_heap;
-	heap_empty(t);
-	jemalloc_thread_end();
-	entered = guard_enter_once();
-	if (lock_take(&heap_lock)) {
-		t->next_free = free_heaps;
-		free_heaps = t;
-		lock_drop(&heap_lock);
+	thread_slots = (struct slots){&no_slot, 0};
+	if (!leave_warm(t)) {
+		heap_empty(t);
+		if (heaps_lock(&entered)) {
+			push(t, false);
+			heaps_unlock(entered);
+		}
 	}
-	guard_leave_once(entered);
+	jemalloc_thread_end();
 	errno = err;
+}
+
+/* More slots, empty ones. */
+static bool slots_make(struct thread_heap *t, size_t n)
+{
+	struct slot *at = mem_map(n * sizeof(*at));
+
+	if (!at)
+		return false;
+	if (t->slots.at) { /* good for magazines */
+		t->slab = (char *)t->slots.at;
+		t->slab_left = (t->slots.mask + 1) * sizeof(*at);
+	}
+	t->slots = (struct slots){at, n - 1};
+	t->conflicts = 0;
+	return true;
 }
 
 static struct thread_heap *heap_new(void)
 {
-	struct thread_heap *t = free_heaps;
+	struct thread_heap *t = pop(warm_heaps ? &warm_heaps : &free_heaps);
 
 	if (t) {
-		free_heaps = t->next_free;
 		t->ends = 0;
 		return t;
 	}
 	t = mem_map(sizeof(*t));
-	if (!t)
+	if (!t || !slots_make(t, SLOTS_FIRST))
 		return NULL;
 	t->next = all_heaps;
 	all_heaps = t;
 	return t;
+}
+
+/* Slots for other modules are void, too few become more. */
+static void slots_look_after(struct thread_heap *t)
+{
+	uint64_t now = __atomic_load_n(&modules_generation, __ATOMIC_ACQUIRE);
+	size_t n = t->slots.mask + 1;
+
+	if (t->generation != now) {
+		t->generation = now;
+		memset(t->slots.at, 0, n * sizeof(*t->slots.at));
+	}
+	if (t->conflicts > n / 2 && n < SLOTS_MAX) {
+		t->conflicts = 0;
+		slots_make(t, n * 4);
+		thread_slots = t->slots;
+	}
 }
 
 struct thread_heap *thread_heap_get(void)
@@ -318,24 +410,17 @@ struct thread_heap *thread_heap_get(void)
 	bool entered;
 
 	if (t != &no_heap) {
-		if (t->generation !=
-		    __atomic_load_n(&modules_generation, __ATOMIC_ACQUIRE)) {
-			t->generation = modules_generation;
-			memset(t->slot, 0, sizeof(t->slot));
-		}
+		slots_look_after(t);
 		return t;
 	}
-	if (ended)
+	if (ended || !heaps_lock(&entered))
 		return NULL;
-	t = NULL;
-	entered = guard_enter_once();
-	if (lock_take(&heap_lock)) {
-		t = heap_new();
-		lock_drop(&heap_lock);
-	}
-	guard_leave_once(entered);
+	t = heap_new();
+	heaps_unlock(entered);
 	if (!t)
 		return NULL;
+	slots_look_after(t);
+	thread_slots = t->slots;
 	thread_heap = t;
 	pthread_setspecific(at_exit, t); /* may allocate: by now it can */
 	return t;
@@ -346,27 +431,62 @@ bool thread_heap_ended(void)
 	return ended;
 }
 
+/* Give back in time what nobody asks for: jemalloc looks after busy arenas
+ * only. */
+static void decay_next(void)
+{
+	static uint64_t last;
+	static unsigned current;
+	uint64_t now = sys_now_ns();
+	uint64_t before = __atomic_load_n(&last, __ATOMIC_RELAXED);
+	unsigned next;
+
+	if (now - before < DECAY_NS ||
+	    !__atomic_compare_exchange_n(&last, &before, now, false,
+					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return;
+	next = current + 1;
+	if (next >= ARENAS_MAX || !arena_get(next))
+		next = ARENA_SHARED_ID;
+	current = next;
+	cool_one();
+	arena_decay(arena_get(next), false);
+}
+
+static void tick(struct thread_heap *t)
+{
+	if (++t->ticks % TICKS == 0)
+		decay_next();
+}
+
 int caches_init(void)
 {
 	return -pthread_key_create(&at_exit, heap_end);
 }
 
-void caches_trim(void)
+void caches_flush(void)
 {
 	if (thread_heap != &no_heap)
 		heap_empty(thread_heap);
-	for (unsigned i = 1; i < ARENAS_MAX; i++)
-		if (arenas[i])
-			arena_decay(arenas[i], true);
+	while (cool_one()) {
+	}
+	arenas_flush_thread();
+	for (unsigned i = 1; i < ARENAS_MAX && arena_get(i); i++)
+		arena_flush(arena_get(i));
+}
+
+void caches_trim(void)
+{
+	caches_flush();
+	for (unsigned i = 1; i < ARENAS_MAX && arena_get(i); i++)
+		arena_decay(arena_get(i), true);
 }
 
 void caches_fork_child(void)
 {
-	free_heaps = NULL;
-	for (struct thread_heap *t = all_heaps; t; t = t->next) {
-		if (t == thread_heap)
-			continue;
-		t->next_free = free_heaps;
-		free_heaps = t;
-	}
+	free_heaps = warm_heaps = NULL;
+	warm = 0;
+	for (struct thread_heap *t = all_heaps; t; t = t->next)
+		if (t != thread_heap)
+			push(t, true);
 }

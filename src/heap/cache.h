@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLOTS 512
+#define SLOTS_MAX 4096 /* they grow to */
 #define ITEMS_LISTS 8
 
 /* A child of fork finds the heaps of other threads as they were just then:
@@ -34,16 +34,24 @@ struct slot {
 	const struct caller *caller;
 };
 
+/* A power of two of them, less one. */
+struct slots {
+	struct slot *at;
+	uintptr_t mask;
+};
+
 struct thread_heap {
-	struct slot slot[SLOTS];
 	/* by the window that a block lies in; NULL: look closer */
 	struct registry_cache *by_window[WINDOWS];
 	struct registry_cache *by_arena[ARENAS_MAX];
+	struct slots slots;
 	uint64_t generation; /* of the modules: the slots are of it */
+	unsigned conflicts;  /* slots taken from others */
 	unsigned ticks;
 	unsigned ends;		       /* times its thread was about to end */
 	struct thread_heap *next;      /* of all */
 	struct thread_heap *next_free; /* of those without a thread */
+	bool warm;		       /* its magazines were left as they are */
 	char *slab;		       /* of arrays of items */
 	size_t slab_left;
 	void *free_items[ITEMS_LISTS];
@@ -52,16 +60,19 @@ struct thread_heap {
 /* Never NULL: a heap that has nothing stands for none. */
 extern __thread struct thread_heap *thread_heap
 	__attribute__((tls_model("initial-exec")));
+/* Its slots. */
+extern __thread struct slots thread_slots
+	__attribute__((tls_model("initial-exec")));
 
-static inline struct slot *slot_of(struct thread_heap *t, uintptr_t pc)
+static inline struct slot *slot_of(uintptr_t pc)
 {
-	return &t->slot[(pc ^ pc >> 9) & (SLOTS - 1)];
+	return &thread_slots.at[(pc ^ pc >> 9) & thread_slots.mask];
 }
 
 /* A free block of SIZE for who PC returns into, or NULL. */
 static inline void *cache_pop(size_t size, uintptr_t pc)
 {
-	struct slot *s = slot_of(thread_heap, pc);
+	struct slot *s = slot_of(pc);
 	struct registry_magazine *m;
 
 	if (__builtin_expect(size > CLASS_MAX_BYTES || s->pc != pc, 0))
@@ -84,7 +95,7 @@ static inline bool cache_push(void *p)
 	c = thread_heap->by_window[window];
 	if (__builtin_expect(!c, 0))
 		return false;
-	m = &c->magazine[*window_class(p)];
+	m = &c->magazine[window_class_get(p)];
 	if (__builtin_expect(m->n >= m->cap, 0))
 		return false;
 	((void **)m->items)[m->n] = p;
@@ -114,7 +125,9 @@ void cache_give(struct thread_heap *t, struct arena *a, unsigned class,
 /* Returns 0 or -errno. */
 int caches_init(void);
 
-/* Give back all that this thread keeps, and of the rest what is free. */
+/* Give the arenas back what this thread and those that ended keep. */
+void caches_flush(void);
+/* And the kernel all that is free then. */
 void caches_trim(void);
 
 /* In a child of fork: the other threads' heaps are free. */

@@ -11,6 +11,7 @@
 
 #define FIRST_BYTES 16384
 #define CHUNK_BYTES ((size_t)1 << 20)
+#define CHUNKS_ALIKE 4 /* then twice as large, so that they never run out */
 #define CHUNKS 64
 #define HEADER 16
 
@@ -41,7 +42,7 @@ static char *cut(struct chunk *c, size_t size, size_t alignment)
 
 static void *alloc(size_t size, size_t alignment)
 {
-	size_t bytes = CHUNK_BYTES;
+	size_t bytes = CHUNK_BYTES << last / CHUNKS_ALIKE;
 	char *p;
 
 	if (alignment < HEADER)
@@ -49,8 +50,9 @@ static void *alloc(size_t size, size_t alignment)
 	p = cut(&chunks[last], size, alignment);
 	if (p || last + 1 >= CHUNKS || size > PTRDIFF_MAX - alignment)
 		return p;
+	/* beside the block, so that large ones do not use chunks up */
 	if (size + alignment + 2 * HEADER > bytes)
-		bytes = page_up(size + alignment + 2 * HEADER);
+		bytes = page_up(bytes + size + alignment + 2 * HEADER);
 	p = mem_map(bytes);
 	if (!p)
 		return NULL;
@@ -72,7 +74,7 @@ void *early_alloc(size_t size, size_t alignment)
 
 bool early_owns(const void *p)
 {
-	for (unsigned i = 0; i <= last; i++)
+	for (unsigned i = 0; i <= __atomic_load_n(&last, __ATOMIC_ACQUIRE); i++)
 		if ((const char *)p >= chunks[i].start &&
 		    (const char *)p < chunks[i].end)
 			return true;

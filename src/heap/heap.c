@@ -32,8 +32,10 @@ enum heap_state heap_state;
 /* A slot that has nothing sends its callers here. */
 static struct registry_cache no_cache;
 
-static void slot_fill(struct slot *s, uintptr_t pc, const struct caller *c)
+static void slot_fill(struct thread_heap *t, struct slot *s, uintptr_t pc,
+		      const struct caller *c)
 {
+	t->conflicts += s->pc != 0;
 	s->pc = 0;
 	s->caller = c;
 	s->cache = &no_cache;
@@ -48,12 +50,12 @@ static const struct caller *caller_of(struct thread_heap *t, uintptr_t pc)
 
 	if (!t)
 		return caller_find(pc);
-	s = slot_of(t, pc);
+	s = slot_of(pc);
 	if (s->pc == pc)
 		return s->caller;
 	c = caller_find(pc);
 	if (c->pc == pc)
-		slot_fill(s, pc, c);
+		slot_fill(t, s, pc, c);
 	return c;
 }
 
@@ -103,7 +105,7 @@ static struct place *asked_by(struct thread_heap *t,
 /* From now on PC's blocks of A are found at once. */
 static void remember(struct thread_heap *t, uintptr_t pc, struct arena *a)
 {
-	struct slot *s = slot_of(t, pc);
+	struct slot *s = slot_of(pc);
 
 	if (s->pc == pc && !s->caller->wrapper && a != arena_shared &&
 	    t->by_arena[a->id])
@@ -136,6 +138,7 @@ struct request {
 	size_t size;
 	size_t alignment;
 	bool zero;
+	bool grows;	/* and may do so again */
 	unsigned class; /* 0: none fits */
 };
 
@@ -144,35 +147,53 @@ static void *take(struct thread_heap *t, struct arena *a, struct place *place,
 {
 	size_t size = r->size ? r->size : 1;
 	void *p = r->class ? cache_take(t, a, r->class, place)
-			   : arena_take_large(a, size, r->alignment, r->zero);
+			   : arena_take_large(a, size, r->alignment, r->zero,
+					      r->grows);
 
 	if (!p)
 		return NULL;
+	if (!r->class)
+		place_took(place, a, size);
 	if (a == arena_shared)
 		charge(p, place,
 		       r->class ? class_bytes[r->class] : ahj_sallocx(p, 0));
 	return r->class && r->zero ? memset(p, 0, r->size) : p;
 }
 
-/*
- * An arena has nothing and gets nothing: what others have in reserve is better
- * than none, whosever it is.
- */
+/* Of its own arena, else what others have in reserve, whosever it is. */
 static void *take_anywhere(struct thread_heap *t, struct place *place,
 			   const struct request *r)
 {
-	void *p = NULL;
+	void *p = take(t, place_arena(place), place, r);
 
-	caches_trim();
-	for (unsigned i = 1; !p && i < ARENAS_MAX && arenas[i]; i++)
-		p = take(t, arenas[i], place, r);
+	for (unsigned i = 1; !p && i < ARENAS_MAX && arena_get(i); i++)
+		p = take(t, arena_get(i), place, r);
 	return p;
 }
 
-static void *alloc(size_t size, size_t alignment, bool zero,
+/*
+ * The kernel gives no more.  What caches keep may do, or what lies free in
+ * pieces until it is given back.
+ */
+static void *take_at_last(struct thread_heap *t, struct place *place,
+			  const struct request *r)
+{
+	void *p = take_anywhere(t, place, r);
+
+	if (p)
+		return p;
+	caches_flush();
+	p = take_anywhere(t, place, r);
+	if (p)
+		return p;
+	caches_trim();
+	return take_anywhere(t, place, r);
+}
+
+static void *alloc(size_t size, size_t alignment, bool zero, bool grows,
 		   const struct unwind_start *caller)
 {
-	struct request r = {size, alignment, zero,
+	struct request r = {size, alignment, zero, grows,
 			    class_aligned(size, alignment)};
 	struct thread_heap *t = thread_heap_get();
 	struct place *place = asked_by(t, caller);
@@ -180,7 +201,7 @@ static void *alloc(size_t size, size_t alignment, bool zero,
 	void *p = take(t, a, place, &r);
 
 	if (!p)
-		return take_anywhere(t, place, &r);
+		return take_at_last(t, place, &r);
 	if (t && r.class)
 		remember(t, caller->pc, a);
 	return p;
@@ -204,8 +225,8 @@ static void *libc_alloc(size_t size, size_t alignment, bool zero)
 	return zero ? real.calloc(1, size) : real.malloc(size);
 }
 
-void *heap_alloc(size_t size, size_t alignment, bool zero,
-		 const struct unwind_start *caller)
+static void *heap_take(size_t size, size_t alignment, bool zero, bool grows,
+		       const struct unwind_start *caller)
 {
 	int err = errno;
 	void *p = NULL;
@@ -215,9 +236,15 @@ void *heap_alloc(size_t size, size_t alignment, bool zero,
 	if (thread_heap_ended())
 		p = early_alloc(size, alignment);
 	else if (size <= PTRDIFF_MAX)
-		p = alloc(size, alignment, zero, caller);
+		p = alloc(size, alignment, zero, grows, caller);
 	errno = p ? err : ENOMEM;
 	return p;
+}
+
+void *heap_alloc(size_t size, size_t alignment, bool zero,
+		 const struct unwind_start *caller)
+{
+	return heap_take(size, alignment, zero, false, caller);
 }
 
 /* The arena that P is of; NULL: it is not ours. */
@@ -226,7 +253,7 @@ static struct arena *arena_of(const void *p)
 	size_t window = window_of(p);
 	uint8_t id = window < WINDOWS ? window_arena(window) : 0;
 
-	return id ? arenas[id] : NULL;
+	return id ? arena_get(id) : NULL;
 }
 
 bool heap_owns(const void *p)
@@ -236,7 +263,7 @@ bool heap_owns(const void *p)
 
 static void give(struct arena *a, void *p)
 {
-	unsigned class = *window_class(p);
+	unsigned class = window_class_get(p);
 	uint16_t account = a == arena_shared ? *window_tag(p) : 0;
 	size_t bytes = class_bytes[class];
 
@@ -261,7 +288,7 @@ void heap_free(void *p)
 
 static size_t size_in(struct arena *a, void *p)
 {
-	unsigned class = *window_class(p);
+	unsigned class = window_class_get(p);
 
 	(void)a;
 	return class ? class_bytes[class] : ahj_sallocx(p, 0);
@@ -284,7 +311,7 @@ static bool resized(struct arena *a, void *p, size_t size, size_t *had)
 	size_t now;
 
 	*had = size_in(a, p);
-	if (*window_class(p))
+	if (window_class_get(p))
 		return size <= CLASS_MAX_BYTES &&
 		       class_bytes[class_of(size)] == *had;
 	if (size <= CLASS_MAX_BYTES)
@@ -299,7 +326,7 @@ static bool resized(struct arena *a, void *p, size_t size, size_t *had)
 static void *move(void *p, size_t had, size_t size,
 		  const struct unwind_start *caller)
 {
-	void *to = heap_alloc(size, HEAP_ALIGN, false, caller);
+	void *to = heap_take(size, HEAP_ALIGN, false, size > had, caller);
 
 	if (!to)
 		return NULL;
@@ -339,7 +366,8 @@ void heap_trim(void)
 	errno = err;
 }
 
-static int64_t cached(void)
+/* Numbers of one moment each, as the tool sees them: races are no matter. */
+__attribute__((no_sanitize("thread"))) static int64_t cached(void)
 {
 	const struct registry_table *t =
 		&anonshim_registry->table[REGISTRY_CACHES];
@@ -365,10 +393,9 @@ struct heap_totals heap_totals(void)
 	held -= cached();
 	totals.held = held > 0 ? (size_t)held : 0;
 	for (unsigned i = 1; i < ARENAS_MAX; i++)
-		if (arenas[i] && arenas[i]->window.start)
-			totals.mapped += arenas[i]->window.top -
-					 arenas[i]->window.start -
-					 WINDOW_CLASSES_BYTES;
+		if (arena_get(i))
+			totals.mapped += __atomic_load_n(
+				&arena_get(i)->window.mapped, __ATOMIC_RELAXED);
 	return totals;
 }
 
@@ -420,11 +447,14 @@ int heap_start(void)
 		heap_leave();
 		return -ENOMEM;
 	}
+	jemalloc_start();
 	class_init();
 	memcpy(anonshim_registry->class_bytes, class_bytes,
 	       sizeof(class_bytes));
 	window_init();
 	result = owners_init();
+	if (!result)
+		result = arenas_init();
 	if (!result)
 		result = caches_init();
 	if (!result)

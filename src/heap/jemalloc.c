@@ -4,6 +4,8 @@
  */
 #include "heap/jemalloc.h"
 
+#include "base/log.h"
+#include "base/mem.h"
 #include "base/sys.h"
 #include "env/guard.h"
 #include "track/own.h"
@@ -11,6 +13,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 
@@ -19,8 +22,13 @@
  * ignore whose memory is whose.
  */
 extern const char *ahj_malloc_conf;
-const char *ahj_malloc_conf = "narenas:1,tcache:false,dss:disabled,retain:true,"
+const char *ahj_malloc_conf = "narenas:1,tcache_max:32768,"
+			      "tcache_nslots_small_min:8,"
+			      "tcache_nslots_small_max:64,"
+			      "tcache_nslots_large:8,dss:disabled,retain:true,"
 			      "background_thread:false";
+
+extern void (*ahj_malloc_message)(void *arg, const char *text);
 
 /*
  * What it wants done when a thread ends; afterwards it would serve that thread
@@ -34,6 +42,12 @@ static struct {
 	void (*parent)(void);
 	void (*child)(void);
 } at_fork;
+
+/*
+ * It tries a page out when it begins, and does not survive that there is none.
+ */
+static _Alignas(PAGE_BYTES) char page_to_try[PAGE_BYTES];
+static bool tried;
 
 static long as_libc(long result)
 {
@@ -92,6 +106,10 @@ void *ahj_import_mmap(void *addr, size_t len, int prot, int flags, int fd,
 	bool locked = record_begin(&entered);
 	long result = sys_mmap(addr, len, prot, flags, fd, off);
 
+	if (sys_failed(result) && !addr && len == PAGE_BYTES && !tried) {
+		result = (long)page_to_try; /* it is unmapped again */
+		tried = true;
+	}
 	if (!sys_failed(result))
 		own_note((uintptr_t)result, (uintptr_t)result + len);
 	record_end(locked, entered);
@@ -112,6 +130,22 @@ int ahj_import_munmap(void *addr, size_t len)
 		region_clear(start, start + len);
 	record_end(locked, entered);
 	return (int)as_libc(result);
+}
+
+/* What it has to say goes where the shim's own messages go. */
+static void message(void *arg, const char *text)
+{
+	struct log_line line;
+
+	(void)arg;
+	log_begin(&line);
+	fmt_mem(&line.f, text, strcspn(text, "\n"));
+	log_end(&line);
+}
+
+void jemalloc_start(void)
+{
+	ahj_malloc_message = message;
 }
 
 /* The shim's own handlers call them, in an order that holds. */

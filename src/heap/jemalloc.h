@@ -53,6 +53,9 @@ int ahj_mallctlnametomib(const char *name, size_t *mib, size_t *len);
 int ahj_mallctlbymib(const size_t *mib, size_t len, void *old, size_t *old_len,
 		     void *new, size_t new_len);
 
+/* Before anything else. */
+void jemalloc_start(void);
+
 /* This thread takes nothing of jemalloc any more, but may give back. */
 void jemalloc_thread_end(void);
 

@@ -20,7 +20,8 @@
 #define OWNER_SHARE 64
 /* It asks this often: then counting its bytes costs more than an arena. */
 #define OWNER_ASKS 20000
-/* Of a site, taken and not given back by those who took it. */
+/* Of a site: the bytes by which it made its owner's arena larger than it ever
+ * was before. A site that takes what is free again does not. */
 #define SITE_BYTES (16 << 20)
 #define SITE_BYTES_FINE (1 << 20) /* heap=site */
 #define SITE_SHARE 8
@@ -149,10 +150,13 @@ static const struct caller *learn(uintptr_t pc, uint64_t hash,
 	if (!id)
 		return &no_caller;
 	c = table_at(&callers, id);
-	c->pc = pc;
-	c->wrapper = fn.wrapper;
-	c->undecided = fn.nameless && !fn.wrapper;
-	c->place = p;
+	/* others may read what they know already; it rarely is otherwise now */
+	if (c->pc != pc || c->place != p) {
+		c->pc = pc;
+		c->wrapper = fn.wrapper;
+		c->undecided = fn.nameless && !fn.wrapper;
+		c->place = p;
+	}
 	__atomic_store_n(&c->generation, generation, __ATOMIC_RELEASE);
 	return known || index_add(&caller_index, hash, id) ? c : &no_caller;
 }
@@ -194,48 +198,82 @@ static bool past_share(int64_t bytes, int64_t least, int share)
 	       bytes >= __atomic_load_n(&arena_total, __ATOMIC_RELAXED) / share;
 }
 
-/* An arena of SITE, or of NAME's owner at large, goes to *WHERE. */
-static void promote(struct arena **where, bool *settled, uint32_t site,
+/* About so many: what threads add at once may count once. */
+static uint64_t add_about(uint64_t *count, uint64_t n)
+{
+	uint64_t sum = __atomic_load_n(count, __ATOMIC_RELAXED) + n;
+
+	__atomic_store_n(count, sum, __ATOMIC_RELAXED);
+	return sum;
+}
+
+/* Whether who has *WHERE and *SETTLED has an arena or cannot have one. */
+static bool has_grown(struct arena *const *where, const bool *settled)
+{
+	return __atomic_load_n(where, __ATOMIC_ACQUIRE) ||
+	       __atomic_load_n(settled, __ATOMIC_RELAXED);
+}
+
+/*
+ * An arena of SITE, or of NAME's owner at large, goes to *WHERE.  False: it
+ * does not.
+ */
+static bool promote(struct arena **where, bool *settled, uint32_t site,
 		    uint32_t name)
 {
-	struct arena *a;
+	struct arena *a = NULL;
 
 	if (!guard_open())
-		return;
+		return false;
 	guard_enter();
 	if (lock_take(&heap_lock)) {
-		if (!*where && !*settled) {
+		if (!has_grown(where, settled)) {
 			if (!site && lock_take(&registry_lock)) {
 				site = site_of_owner(KIND_HEAP,
 						     registry_text(name), "");
 				lock_drop(&registry_lock);
 			}
 			a = site ? arena_make(site, false) : NULL;
-			*settled = !a;
+			__atomic_store_n(settled, !a, __ATOMIC_RELAXED);
 			__atomic_store_n(where, a, __ATOMIC_RELEASE);
 		}
 		lock_drop(&heap_lock);
 	}
 	guard_leave();
+	return a;
 }
 
-void place_took(struct place *place, size_t bytes)
+/* How much larger than ever A has become with BYTES more. */
+static int64_t growth(struct arena *a, size_t bytes)
 {
+	int64_t held = __atomic_load_n(&a->held, __ATOMIC_RELAXED);
+	int64_t most = __atomic_load_n(&a->held_most, __ATOMIC_RELAXED);
+
+	if (held <= most)
+		return 0;
+	__atomic_store_n(&a->held_most, held, __ATOMIC_RELAXED);
+	return held - most < (int64_t)bytes ? held - most : (int64_t)bytes;
+}
+
+void place_took(struct place *place, struct arena *a, size_t bytes)
+{
+	int64_t grown = growth(a, bytes);
 	bool fine = CONFIG_NUMBER(heap) == HEAP_SITE;
 	unsigned most = fine ? SITES_ARENAS_MAX_FINE : SITES_ARENAS_MAX;
 
-	place->taken += bytes;
-	if (place->arena || place->settled || !place->owner->arena ||
+	if (!grown)
+		return;
+	grown = __atomic_add_fetch(&place->grown, grown, __ATOMIC_RELAXED);
+	if (has_grown(&place->arena, &place->settled) ||
+	    !__atomic_load_n(&place->owner->arena, __ATOMIC_RELAXED) ||
 	    CONFIG_NUMBER(heap) == HEAP_OWNER)
 		return;
-	if (site_arenas >= most ||
-	    !past_share((int64_t)place->taken,
-			fine ? SITE_BYTES_FINE : SITE_BYTES,
+	if (__atomic_load_n(&site_arenas, __ATOMIC_RELAXED) >= most ||
+	    !past_share(grown, fine ? SITE_BYTES_FINE : SITE_BYTES,
 			fine ? SITE_SHARE_FINE : SITE_SHARE))
 		return;
-	promote(&place->arena, &place->settled, place->site, 0);
-	if (place->arena)
-		site_arenas++;
+	if (promote(&place->arena, &place->settled, place->site, 0))
+		__atomic_fetch_add(&site_arenas, 1, __ATOMIC_RELAXED);
 }
 
 void account_holds(uint16_t account, int64_t bytes)
@@ -254,13 +292,14 @@ void account_holds(uint16_t account, int64_t bytes)
 void place_holds(struct place *place, int64_t bytes)
 {
 	struct owner *o = place->owner;
+	uint64_t asks = add_about(&o->asks, 1);
 
 	account_holds(place->account, bytes);
-	o->asks++;
-	if (o->arena || o->settled)
+	if (has_grown(&o->arena, &o->settled))
 		return;
-	if (o->asks > OWNER_ASKS ||
-	    past_share(o->live, OWNER_BYTES, OWNER_SHARE))
+	if (asks > OWNER_ASKS ||
+	    past_share(__atomic_load_n(&o->live, __ATOMIC_RELAXED), OWNER_BYTES,
+		       OWNER_SHARE))
 		promote(&o->arena, &o->settled, 0, o->name);
 }
 

@@ -35,7 +35,7 @@ struct place {
 	uint16_t account; /* of what it has in the shared arena; 0: no room */
 	bool settled;
 	struct arena *arena; /* the site's own, or NULL */
-	uint64_t taken;	     /* bytes in batches; about so many */
+	int64_t grown;	     /* bytes by which it made an arena larger */
 	struct owner *owner;
 };
 
@@ -67,8 +67,8 @@ static inline struct arena *place_arena(const struct place *place)
 	return a ? a : arena_shared;
 }
 
-/* PLACE took BYTES of its arena: it may have grown out of it. */
-void place_took(struct place *place, size_t bytes);
+/* PLACE took BYTES of A: it may have grown out of it. */
+void place_took(struct place *place, struct arena *a, size_t bytes);
 
 /* BYTES of the shared arena, more or less, are PLACE's. */
 void place_holds(struct place *place, int64_t bytes);

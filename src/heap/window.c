@@ -18,8 +18,14 @@
 
 /* Where window 0 may be: below are programs that are not PIE, and the hints
  * of runtimes; above, PIE programs and what the kernel places. */
+#ifdef __SANITIZE_THREAD__
+/* which has room for 1.5 TiB of the program's, and shadows elsewhere */
+#define LOWEST UINT64_C(0x7e8000000000)
+#define BASES 1
+#else
 #define LOWEST (UINT64_C(1) << 44)
 #define BASES 512
+#endif
 #define CLASSES_STEP ((uintptr_t)64 << 10)
 #define TAGS_STEP ((uintptr_t)256 << 10)
 
@@ -122,6 +128,7 @@ static uintptr_t place(struct window *w, uintptr_t at, size_t size,
 		return 0;
 	record(start, start + size, site, 0);
 	w->top = start + size;
+	__atomic_store_n(&w->mapped, w->mapped + size, __ATOMIC_RELAXED);
 	return start;
 }
 

@@ -48,6 +48,7 @@ struct window {
 	uintptr_t top;	       /* end of the blocks' part in use */
 	uintptr_t classes_end; /* of the class map as mapped */
 	uintptr_t tags_end;
+	size_t mapped; /* bytes for blocks, in all windows */
 };
 
 /* Number of the window that holds P; WINDOWS or more: none. */
@@ -63,6 +64,20 @@ static inline uint8_t *window_class(const void *p)
 
 	return (uint8_t *)(start +
 			   (((uintptr_t)p - start) >> WINDOW_PAGE_SHIFT));
+}
+
+/*
+ * Threads that have blocks of one page read and write its byte, always the
+ * same one, at the same time.
+ */
+static inline unsigned window_class_get(const void *p)
+{
+	return __atomic_load_n(window_class(p), __ATOMIC_RELAXED);
+}
+
+static inline void window_class_set(const void *p, unsigned class)
+{
+	__atomic_store_n(window_class(p), (uint8_t) class, __ATOMIC_RELAXED);
 }
 
 /* The tag for the block at P, in a tagged window. */

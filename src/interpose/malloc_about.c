@@ -4,6 +4,7 @@
  */
 #include "base/fmt.h"
 #include "base/sys.h"
+#include "env/real.h"
 #include "heap/heap.h"
 #include "interpose/interpose.h"
 
@@ -14,9 +15,13 @@
 
 #define TEXT_BYTES 512
 
+/* Whether FUNCTION is libc's to answer, as the blocks are libc's. */
+#define IS_LIBCS(function) (heap_state == HEAP_IS_OFF && real.function)
+
 EXPORT int malloc_trim(size_t pad)
 {
-	(void)pad;
+	if (IS_LIBCS(malloc_trim))
+		return real.malloc_trim(pad);
 	heap_trim();
 	return 1;
 }
@@ -24,8 +29,7 @@ EXPORT int malloc_trim(size_t pad)
 /* What it would set does not exist here; 1: as if it were set. */
 EXPORT int mallopt(int what, int value)
 {
-	(void)what, (void)value;
-	return 1;
+	return IS_LIBCS(mallopt) ? real.mallopt(what, value) : 1;
 }
 
 EXPORT struct mallinfo2 mallinfo2(void)
@@ -39,7 +43,7 @@ EXPORT struct mallinfo2 mallinfo2(void)
 				    : 0,
 	};
 
-	return info;
+	return IS_LIBCS(mallinfo2) ? real.mallinfo2() : info;
 }
 
 EXPORT struct mallinfo mallinfo(void)
@@ -51,7 +55,7 @@ EXPORT struct mallinfo mallinfo(void)
 		.fordblks = (int)wide.fordblks,
 	};
 
-	return info;
+	return IS_LIBCS(mallinfo) ? real.mallinfo() : info;
 }
 
 EXPORT int malloc_info(int options, FILE *to)
@@ -60,6 +64,8 @@ EXPORT int malloc_info(int options, FILE *to)
 	char text[TEXT_BYTES];
 	struct fmt f;
 
+	if (IS_LIBCS(malloc_info))
+		return real.malloc_info(options, to);
 	if (options)
 		return EINVAL;
 	fmt_init(&f, text, sizeof(text));
@@ -77,6 +83,10 @@ EXPORT void malloc_stats(void)
 	char text[TEXT_BYTES];
 	struct fmt f;
 
+	if (IS_LIBCS(malloc_stats)) {
+		real.malloc_stats();
+		return;
+	}
 	fmt_init(&f, text, sizeof(text));
 	fmt_str(&f, "anonshim: malloc holds ");
 	fmt_u64(&f, totals.held);

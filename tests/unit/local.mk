@@ -23,6 +23,15 @@ shim_unit_tests = \
 	tests/unit/test_faults \
 	tests/unit/test_fmt \
 	tests/unit/test_glob \
+	tests/unit/test_heap \
+	tests/unit/test_heap_arena \
+	tests/unit/test_heap_cache \
+	tests/unit/test_heap_class \
+	tests/unit/test_heap_early \
+	tests/unit/test_heap_faults \
+	tests/unit/test_heap_owner \
+	tests/unit/test_heap_race \
+	tests/unit/test_heap_window \
 	tests/unit/test_index \
 	tests/unit/test_lock \
 	tests/unit/test_log \
@@ -50,6 +59,7 @@ UNIT_CPPFLAGS = $(AM_CPPFLAGS) -DANONSHIM_SYS_HOOK -I$(top_srcdir)/tests/unit \
 	-DTEST_BUILD_DIR='"$(abs_top_builddir)/tests/unit"'
 UNIT_CFLAGS = $(AM_CFLAGS) $(SANITIZER_CFLAGS)
 UNIT_LDADD = tests/unit/libshimcore.a -lcriterion
+HEAP_UNIT_LDADD = src/heap/jemalloc.o $(UNIT_LDADD)
 TOOL_UNIT_LDADD = tests/unit/libtoolcore.a -lcriterion $(TOOL_LIBS)
 
 tests_unit_test_caps_SOURCES = tests/unit/test_caps.c
@@ -76,6 +86,60 @@ tests_unit_test_glob_SOURCES = tests/unit/test_glob.c
 tests_unit_test_glob_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_glob_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_glob_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_heap_SOURCES = tests/unit/test_heap.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_LDADD = $(HEAP_UNIT_LDADD)
+
+tests_unit_test_heap_arena_SOURCES = tests/unit/test_heap_arena.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_arena_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_arena_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_arena_LDADD = $(HEAP_UNIT_LDADD)
+
+tests_unit_test_heap_cache_SOURCES = tests/unit/test_heap_cache.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_cache_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_cache_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_cache_LDADD = $(HEAP_UNIT_LDADD)
+
+tests_unit_test_heap_class_SOURCES = tests/unit/test_heap_class.c
+tests_unit_test_heap_class_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_class_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_class_LDADD = $(HEAP_UNIT_LDADD)
+
+tests_unit_test_heap_early_SOURCES = tests/unit/test_heap_early.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_early_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_early_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_early_LDADD = $(HEAP_UNIT_LDADD)
+
+tests_unit_test_heap_faults_SOURCES = tests/unit/test_heap_faults.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_faults_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_faults_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_faults_LDADD = $(HEAP_UNIT_LDADD)
+
+tests_unit_test_heap_owner_SOURCES = tests/unit/test_heap_owner.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_owner_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_owner_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_owner_LDADD = $(HEAP_UNIT_LDADD)
+
+# No Criterion in this one.
+tests_unit_test_heap_race_SOURCES = tests/unit/test_heap_race.c
+tests_unit_test_heap_race_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_race_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_race_LDADD = src/heap/jemalloc.o \
+	tests/unit/libshimcore.a
+
+tests_unit_test_heap_window_SOURCES = tests/unit/test_heap_window.c \
+	tests/unit/test_heap_fixture.h
+tests_unit_test_heap_window_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_heap_window_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_window_LDADD = $(HEAP_UNIT_LDADD)
 
 tests_unit_test_index_SOURCES = tests/unit/test_index.c
 tests_unit_test_index_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Windows: whose an address is, what is in the way, and their maps.
+ */
+#include "test_heap_fixture.h"
+
+#include "track/region.h"
+
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+static struct window one = {.arena = 1};
+static struct window two = {.arena = 2};
+static struct window tagged = {.arena = 3, .tagged = true};
+
+static void start(void)
+{
+	shim_start("naming=registry");
+	guard_ready = true;
+	window_init();
+}
+
+static char *grow(struct window *w, size_t size, size_t alignment)
+{
+	return window_grow(w, NULL, size, alignment, site_unknown);
+}
+
+/* Somebody else's page at AT. */
+static char *foreign(uintptr_t at)
+{
+	char *p = mmap((void *)at, PAGE, PROT_READ | PROT_WRITE,
+		       ANON | MAP_FIXED_NOREPLACE, -1, 0);
+
+	cr_assert_eq(p, (char *)at);
+	memset(p, 0x5a, PAGE);
+	return p;
+}
+
+static void assert_untouched(const char *p)
+{
+	for (size_t i = 0; i < PAGE; i++)
+		cr_assert_eq(p[i], 0x5a);
+}
+
+Test(window, nothing_is_in_one_before_there_is_one)
+{
+	int local;
+
+	cr_assert_geq(window_of(NULL), (size_t)WINDOWS);
+	cr_assert_geq(window_of(&local), (size_t)WINDOWS);
+	cr_assert_geq(window_of((void *)start), (size_t)WINDOWS);
+	for (unsigned bit = 4; bit < 47; bit++)
+		cr_assert_geq(window_of((void *)(UINT64_C(1) << bit)),
+			      (size_t)WINDOWS);
+}
+
+static uintptr_t base_of_a_child(void)
+{
+	uintptr_t base = 0;
+	int fds[2];
+
+	cr_assert_eq(pipe(fds), 0);
+	if (!fork()) {
+		window_init();
+		_exit(write(fds[1], &window_base, sizeof(window_base)) !=
+		      sizeof(window_base));
+	}
+	cr_assert_eq(read(fds[0], &base, sizeof(base)), sizeof(base));
+	close(fds[0]);
+	close(fds[1]);
+	wait(NULL);
+	cr_assert_eq(base % WINDOW_BYTES, 0);
+	cr_assert_gt(base, 0);
+	cr_assert_lt(base + WINDOWS * WINDOW_BYTES, UINT64_C(1) << 47);
+	return base;
+}
+
+static unsigned different_bases(unsigned n)
+{
+	uintptr_t seen[64];
+	unsigned different = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uintptr_t base = base_of_a_child();
+		unsigned k = 0;
+
+		while (k < different && seen[k] != base)
+			k++;
+		if (k == different)
+			seen[different++] = base;
+	}
+	return different;
+}
+
+/* 64 of 512: less than 40 different ones are seen once in 10^12 times. */
+Test(window, the_base_is_drawn_anew)
+{
+	cr_assert_gt(different_bases(64), 40);
+}
+
+Test(window, the_base_is_drawn_without_random_bytes_too)
+{
+	fault_set(SYS_getrandom, -ENOSYS, 0, -1);
+	cr_assert_gt(different_bases(16), 1);
+}
+
+Test(window, owner_is_in_the_address, .init = start)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		struct window *w = i % 2 ? &one : &two;
+		char *p = grow(w, 16 * PAGE, PAGE);
+
+		cr_assert_not_null(p);
+		memset(p, 1, 16 * PAGE);
+		cr_assert_eq(window_arena(window_of(p)), w->arena);
+		cr_assert_eq(window_arena(window_of(p + 16 * PAGE - 1)),
+			     w->arena);
+	}
+	cr_assert_geq(window_of((char *)window_base - 1), (size_t)WINDOWS);
+	cr_assert_eq(window_of((char *)window_base), 0);
+	cr_assert_eq(window_of((char *)window_base + WINDOWS * WINDOW_BYTES),
+		     WINDOWS);
+	cr_assert_eq(window_arena(WINDOWS - 1), 0, "nobody's");
+}
+
+Test(window, memory_is_zero_and_aligned, .init = start)
+{
+	for (size_t alignment = PAGE; alignment <= GIB; alignment *= 2) {
+		char *p = grow(&one, 4 * PAGE, alignment);
+
+		cr_assert_not_null(p);
+		cr_assert_eq((uintptr_t)p % alignment, 0);
+		for (size_t i = 0; i < 4 * PAGE; i++)
+			cr_assert_eq(p[i], 0);
+		memset(p, 1, 4 * PAGE);
+	}
+}
+
+Test(window, grows_upwards_without_gaps, .init = start)
+{
+	char *p = grow(&one, MIB, PAGE);
+	char *next = p + MIB;
+
+	cr_assert_eq(window_grow(&one, next, PAGE, PAGE, 0), next);
+	cr_assert_eq(grow(&one, MIB, PAGE), next + PAGE);
+}
+
+Test(window, there_or_nowhere, .init = start)
+{
+	char *p = grow(&one, MIB, PAGE);
+
+	cr_assert_null(window_grow(&one, p, PAGE, PAGE, 0), "is taken");
+	cr_assert_null(window_grow(&one, p + 2 * MIB, PAGE, PAGE, 0));
+	foreign((uintptr_t)p + MIB);
+	cr_assert_null(window_grow(&one, p + MIB, PAGE, PAGE, 0));
+	cr_assert_eq(window_of(grow(&two, PAGE, PAGE)), window_of(p) + 1,
+		     "no window is given up for it");
+}
+
+/* A byte a page, of this page alone. */
+Test(window, each_page_has_a_class, .init = start)
+{
+	size_t pages = 64 * MIB / PAGE;
+	char *p = grow(&one, 64 * MIB, PAGE);
+
+	for (size_t i = 0; i < pages; i++)
+		cr_assert_eq(*window_class(p + i * PAGE), 0);
+	for (size_t i = 0; i < pages; i++)
+		*window_class(p + i * PAGE) = (uint8_t)(i % 251 + 1);
+	for (size_t i = 0; i < pages; i++) {
+		cr_assert_eq(*window_class(p + i * PAGE), i % 251 + 1);
+		cr_assert_eq(*window_class(p + i * PAGE + PAGE - 1),
+			     i % 251 + 1);
+	}
+	cr_assert_eq(resident(p, 64 * MIB), 0, "maps lie in the blocks");
+}
+
+/* Two bytes for every sixteen, of these alone. */
+Test(window, each_block_has_a_tag, .init = start)
+{
+	char *p = grow(&tagged, 4 * MIB, PAGE);
+	size_t n = 4 * MIB / 16;
+
+	for (size_t i = 0; i < n; i++)
+		*window_tag(p + i * 16) = (uint16_t)(i * 7);
+	for (size_t i = 0; i < n; i++)
+		cr_assert_eq(*window_tag(p + i * 16), (uint16_t)(i * 7));
+	for (size_t i = 0; i < 4 * MIB / PAGE; i++)
+		cr_assert_eq(*window_class(p + i * PAGE), 0);
+	cr_assert_eq(resident(p, 4 * MIB), 0, "tags lie in the blocks");
+}
+
+Test(window, what_is_in_the_way_is_left_and_gone_around, .init = start)
+{
+	char *p = grow(&one, MIB, PAGE);
+	char *theirs = foreign((uintptr_t)p + MIB + 4 * PAGE);
+	char *q = grow(&one, MIB, PAGE);
+
+	cr_assert_not_null(q);
+	cr_assert_neq(window_of(q), window_of(p));
+	cr_assert_eq(window_arena(window_of(q)), 1);
+	cr_assert_eq(window_arena(window_of(p)), 1);
+	memset(q, 1, MIB);
+	assert_untouched(theirs);
+}
+
+Test(window, so_it_is_where_a_map_would_lie, .init = start)
+{
+	char *classes = foreign(window_base);
+	char *tags = foreign(window_base + WINDOW_BYTES + WINDOW_TAGS_AT);
+	char *p = grow(&tagged, MIB, PAGE);
+
+	cr_assert_not_null(p);
+	cr_assert_eq(window_of(p), 2);
+	memset(p, 1, MIB);
+	*window_class(p + MIB - 1) = 1;
+	*window_tag(p + MIB - 16) = 1;
+	assert_untouched(classes);
+	assert_untouched(tags);
+}
+
+Test(window, a_full_one_is_followed_by_another, .init = start)
+{
+	size_t most = WINDOW_TAGS_AT / 2 - GIB;
+	char *p = grow(&one, most, PAGE);
+	char *q = grow(&one, most, PAGE);
+	char *r = grow(&one, most, PAGE);
+
+	cr_assert(p && q && r);
+	cr_assert_eq(window_of(p), window_of(q + most - 1));
+	cr_assert_eq(window_of(r), window_of(p) + 1);
+	cr_assert_lt((uintptr_t)(q + most) % WINDOW_BYTES, WINDOW_TAGS_AT);
+	cr_assert_eq(window_arena(window_of(r)), 1);
+	p[0] = q[most - 1] = r[most - 1] = 1;
+	*window_class(r + most - 1) = 1;
+}
+
+Test(window, too_large_for_any, .init = start)
+{
+	cr_assert_null(grow(&one, WINDOW_BYTES, PAGE));
+	cr_assert_null(grow(&one, SIZE_MAX - PAGE + 1, PAGE));
+	cr_assert_null(grow(&one, PAGE, WINDOW_BYTES * 2));
+	cr_assert_not_null(grow(&one, PAGE, PAGE), "it goes on");
+}
+
+Test(window, there_are_so_many, .init = start)
+{
+	char *last = NULL;
+	char *p;
+	unsigned used = 0;
+
+	for (size_t i = 1; i < WINDOWS; i++)
+		foreign(window_base + i * WINDOW_BYTES);
+	while ((p = grow(&one, 20 * GIB, PAGE))) {
+		last = p;
+		used++;
+	}
+	cr_assert_eq(used, 2);
+	cr_assert_eq(window_of(last), 0);
+	cr_assert_null(grow(&two, PAGE, PAGE));
+}
+
+/* The region map knows whose each page is; maps are the shim's own. */
+Test(window, is_recorded, .init = start)
+{
+	uint32_t site = site_brk; /* some */
+	char *p = window_grow(&one, NULL, MIB, PAGE, site);
+
+	guard_enter();
+	region_lock_take();
+	cr_assert_eq(region_at((uintptr_t)p)->site, site);
+	cr_assert_geq(region_at((uintptr_t)p)->end, (uintptr_t)p + MIB);
+	cr_assert(region_at((uintptr_t)window_class(p))->flags & REGION_OWN);
+	region_lock_drop();
+	guard_leave();
+	cr_assert_eq(anonshim_registry->flags & REGISTRY_INEXACT, 0);
+}
+
+Test(window, no_memory_costs_no_window, .init = start)
+{
+	char *p = grow(&one, MIB, PAGE);
+
+	fault_set(SYS_mmap, -ENOMEM, 0, -1);
+	for (unsigned i = 0; i < WINDOWS * 2; i++)
+		cr_assert_null(grow(&one, MIB, PAGE));
+	fault_none();
+	cr_assert_eq(grow(&one, MIB, PAGE), p + MIB);
+}
+
+/* Old kernels take MAP_FIXED_NOREPLACE for a hint, and map elsewhere. */
+Test(window, a_kernel_that_maps_elsewhere, .init = start)
+{
+	char *elsewhere = mmap(NULL, MIB, PROT_READ | PROT_WRITE, ANON, -1, 0);
+
+	fault_set(SYS_mmap, (long)elsewhere, 0, 1);
+	cr_assert_not_null(grow(&one, MIB, PAGE));
+	fault_none();
+	cr_assert_neq(mincore(elsewhere, PAGE, (unsigned char[1]){0}), 0,
+		      "what it mapped is unmapped");
+	cr_assert_eq(errno, ENOMEM);
+}
+
+#define THREADS 4
+#define EACH 200
+
+static struct window of_thread[THREADS];
+
+static void *grow_much(void *arg)
+{
+	struct window *w = arg;
+
+	for (unsigned i = 0; i < EACH; i++) {
+		char *p = grow(w, (1 + i % 5) * PAGE, PAGE);
+
+		if (!p || window_arena(window_of(p)) != w->arena || p[0])
+			return w;
+		p[0] = 1;
+		*window_class(p) = w->arena;
+	}
+	return NULL;
+}
+
+Test(window, at_once, .init = start)
+{
+	pthread_t threads[THREADS];
+
+	for (unsigned i = 0; i < THREADS; i++) {
+		of_thread[i].arena = (uint8_t)(i + 1);
+		pthread_create(&threads[i], NULL, grow_much, &of_thread[i]);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		void *wrong;
+
+		pthread_join(threads[i], &wrong);
+		cr_assert_null(wrong);
+	}
+}
