@@ -262,11 +262,14 @@ redis() (
 		"$tmp/redis.measured"
 )
 
-# has COMMAND...: or says that it is left out.
+# has PACKAGE COMMAND...: installs the package, or says that it is left out.
 has() {
 	local command
 
-	for command; do
+	for command in "${@:2}"; do
+		type -P "$command" >/dev/null && continue
+		(need_packages "$1") || :
+		apt_is_fresh=1
 		type -P "$command" >/dev/null && continue
 		echo "bench: not installed, left out: $command" >&2
 		return 1
@@ -276,15 +279,17 @@ has() {
 bench_heap_programs() {
 	find_allocators
 	heap_heading "programs"
-	! has /usr/bin/python3 || PYTHONMALLOC=malloc program python3 \
+	! has python3 /usr/bin/python3 || PYTHONMALLOC=malloc program python3 \
 		measured /usr/bin/python3 "$top/tests/bench/heap.py"
 	c_source >"$tmp/large.c"
-	! has gcc || program "gcc -O2" \
+	! has gcc gcc || program "gcc -O2" \
 		measured gcc -O2 -S -o /dev/null "$tmp/large.c"
-	! has sqlite3 || program sqlite3 \
+	! has sqlite3 sqlite3 || program sqlite3 \
 		measured sqlite3 :memory: ".read $top/tests/bench/heap.sql"
-	! has redis-server redis-cli redis-benchmark || program redis redis
-	! has node || program node measured node "$top/tests/bench/heap.js"
+	! has redis-server redis-server redis-cli redis-benchmark ||
+		program redis redis
+	! has nodejs node ||
+		program node measured node "$top/tests/bench/heap.js"
 }
 
 bench_heap_fork() {

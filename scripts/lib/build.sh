@@ -5,8 +5,10 @@
 # Building trees, for scripts/check, demo and bench. Source it after setup.sh,
 # with `top` set; it runs nothing by itself.
 
-build_packages=(gcc libc6-dev linux-libc-dev make autoconf automake libtool
-	pkg-config libstdc++-12-dev)
+# libjemalloc-dev: the archive that the shim's heap is made of, and binutils,
+# which rename what is in it
+build_packages=(gcc libc6-dev linux-libc-dev binutils libjemalloc-dev make
+	autoconf automake libtool pkg-config libstdc++-12-dev)
 
 # make would rebuild configure by itself, but not where it is not yet.
 bootstrap() {

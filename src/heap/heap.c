@@ -61,6 +61,31 @@ static const struct caller *caller_of(struct thread_heap *t, uintptr_t pc)
 	return c;
 }
 
+/*
+ * Whether C, who has no name and whose frame is at START, is part of a wrapper:
+ * called by one of the same module.  So is what sqlite3Malloc() calls in a
+ * stripped file.
+ */
+static bool is_part(struct thread_heap *t, const struct unwind_start *start,
+		    const struct caller *c)
+{
+	struct unwind_start frame = *start;
+	const struct caller *above;
+
+	if (!unwind_step(&frame))
+		return false;
+	above = caller_of(t, frame.pc);
+	return above->wrapper && above->place->owner == c->place->owner;
+}
+
+static bool is_wrapper(struct thread_heap *t, const struct unwind_start *frame,
+		       const struct caller *c)
+{
+	if (__atomic_load_n(&c->undecided, __ATOMIC_ACQUIRE))
+		caller_decide(c, is_part(t, frame, c));
+	return __atomic_load_n(&c->wrapper, __ATOMIC_RELAXED);
+}
+
 /* The first who is no wrapper; where all are, the first. */
 static struct place *asked_by(struct thread_heap *t,
 			      const struct unwind_start *start)
@@ -69,12 +94,14 @@ static struct place *asked_by(struct thread_heap *t,
 	const struct caller *first = caller_of(t, frame.pc);
 	const struct caller *c = first;
 
-	for (int i = 0; c->wrapper && i < LOOK_THROUGH_MAX; i++) {
+	for (int i = 0; i < LOOK_THROUGH_MAX; i++) {
+		if (!is_wrapper(t, &frame, c))
+			return c->place;
 		if (!unwind_step(&frame))
-			return first->place;
+			break;
 		c = caller_of(t, frame.pc);
 	}
-	return c->wrapper ? first->place : c->place;
+	return first->place;
 }
 
 /* From now on PC's blocks of A are found at once. */

@@ -151,9 +151,10 @@ static const struct caller *learn(uintptr_t pc, uint64_t hash,
 		return &no_caller;
 	c = table_at(&callers, id);
 	/* others may read what they know already; it rarely is otherwise now */
-	if (c->pc != pc || c->wrapper != fn.wrapper || c->place != p) {
+	if (c->pc != pc || c->place != p) {
 		c->pc = pc;
 		c->wrapper = fn.wrapper;
+		c->undecided = fn.nameless && !fn.wrapper;
 		c->place = p;
 	}
 	__atomic_store_n(&c->generation, generation, __ATOMIC_RELEASE);
@@ -179,6 +180,14 @@ const struct caller *caller_find(uintptr_t pc)
 	}
 	guard_leave();
 	return found;
+}
+
+void caller_decide(const struct caller *c, bool wrapper)
+{
+	struct caller *own = (struct caller *)c;
+
+	__atomic_store_n(&own->wrapper, wrapper, __ATOMIC_RELAXED);
+	__atomic_store_n(&own->undecided, false, __ATOMIC_RELEASE);
 }
 
 /* Growing out of an arena ------------------------------------------------- */

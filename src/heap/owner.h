@@ -44,6 +44,7 @@ struct caller {
 	uintptr_t pc;
 	uint64_t generation; /* of the modules, when it was learnt */
 	bool wrapper;	     /* its caller counts, where there is one */
+	bool undecided;	     /* it has no name: it may be part of a wrapper */
 	struct place *place;
 };
 
@@ -52,6 +53,9 @@ int owners_init(void);
 
 /* Who PC returns into; never NULL. */
 const struct caller *caller_find(uintptr_t pc);
+
+/* It is known now whether C, which has no name, is part of a wrapper. */
+void caller_decide(const struct caller *c, bool wrapper);
 
 /* The arena that PLACE's memory comes from now. */
 static inline struct arena *place_arena(const struct place *place)

@@ -310,25 +310,34 @@ static bool same(const struct module *m, const struct dl_find_object *o)
 	       m->dynamic == o->dlfo_link_map->l_ld;
 }
 
-bool module_headers(const void *start)
+const ElfW(Phdr) * module_headers(const struct dl_find_object *o, unsigned *n)
 {
-	const ElfW(Ehdr) *e = start;
+	const ElfW(Ehdr) *e = o->dlfo_map_start;
 
-	return !memcmp(e->e_ident, ELFMAG, SELFMAG) &&
-	       e->e_phentsize == sizeof(ElfW(Phdr)) &&
-	       e->e_phoff + e->e_phnum * sizeof(ElfW(Phdr)) <= PAGE_BYTES;
+	if (!((uintptr_t)e & (PAGE_BYTES - 1)) &&
+	    !memcmp(e->e_ident, ELFMAG, SELFMAG)) {
+		*n = e->e_phnum;
+		return e->e_phentsize == sizeof(ElfW(Phdr)) &&
+				       e->e_phoff + *n * sizeof(ElfW(Phdr)) <=
+					       PAGE_BYTES
+			       ? (const void *)((const char *)e + e->e_phoff)
+			       : NULL;
+	}
+	if (*o->dlfo_link_map->l_name)
+		return NULL;
+	*n = (unsigned)getauxval(AT_PHNUM);
+	return (const void *)getauxval(AT_PHDR);
 }
 
 static const struct module *learn(const struct dl_find_object *o)
 {
-	const ElfW(Ehdr) *e = o->dlfo_map_start;
+	unsigned n;
+	const ElfW(Phdr) *ph = module_headers(o, &n);
 	struct module m;
 
-	if (!module_headers(e))
+	if (!ph)
 		return NULL;
-	m = module_make(o->dlfo_link_map->l_addr,
-			(const void *)((const char *)e + e->e_phoff),
-			e->e_phnum);
+	m = module_make(o->dlfo_link_map->l_addr, ph, n);
 	m.unwind = o->dlfo_eh_frame; /* as module_at() will ask */
 	return enter(&m, o->dlfo_link_map->l_name);
 }

@@ -52,10 +52,12 @@ const struct module *module_at(uintptr_t addr);
 void modules_sweep(void);
 
 /*
- * Whether START, where a module is mapped, begins with its ELF header and, in
- * the same page, its program headers, as linkers have it.  Needs no lock.
+ * The program headers, *N of them, of the module that O is of: behind the ELF
+ * header, in the same page, as linkers have it; of a program with holes between
+ * its segments, each an object of its own, the kernel's.  NULL: they are not
+ * there.  Needs no lock.
  */
-bool module_headers(const void *start);
+const ElfW(Phdr) * module_headers(const struct dl_find_object *o, unsigned *n);
 
 /* Soname, or else the last part of the path. */
 const char *module_owner(const struct module *module);

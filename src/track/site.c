@@ -192,7 +192,7 @@ static void pick(struct registry_site *site, const uintptr_t *pcs,
 		for (uint8_t i = 0; i < site->nframes; i++) {
 			fn = function_get(pcs[i], frames[i]);
 			site->picked = i;
-			if (!skip_frame(registry_text(fn.owner),
+			if (!skip_frame(site->kind, registry_text(fn.owner),
 					registry_text(fn.symbol)))
 				break;
 			fn = first;
@@ -324,7 +324,8 @@ bool site_of_function(enum registry_kind kind, uintptr_t pc,
 		return false;
 	owner = registry_text(fn.owner);
 	symbol = registry_text(fn.symbol);
-	out->wrapper = skip_frame(owner, symbol);
+	out->wrapper = skip_frame(kind, owner, symbol);
+	out->nameless = *symbol == '+';
 	out->owner = fn.owner;
 	out->site = site_of_owner(kind, owner, symbol);
 	return out->site != site_unknown;

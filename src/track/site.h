@@ -40,6 +40,7 @@ uint32_t site_of_owner(enum registry_kind kind, const char *owner,
 /* A function that asks for memory. */
 struct site_function {
 	bool wrapper;	/* it speaks for its caller */
+	bool nameless;	/* no symbol is known */
 	uint32_t owner; /* string */
 	uint32_t site;	/* of the function alone */
 };

@@ -45,12 +45,12 @@ static uint64_t key_of(uintptr_t pc)
 /* The segment that O's call frame information lies in; empty: none. */
 static struct cfi_image image_of(const struct dl_find_object *o)
 {
-	const ElfW(Ehdr) *e = o->dlfo_map_start;
 	const uint8_t *hdr = o->dlfo_eh_frame;
-	const ElfW(Phdr) *ph = (const void *)((const char *)e + e->e_phoff);
+	unsigned n;
+	const ElfW(Phdr) *ph = module_headers(o, &n);
 	uintptr_t bias = o->dlfo_link_map->l_addr;
 
-	for (unsigned i = 0; i < e->e_phnum; i++) {
+	for (unsigned i = 0; ph && i < n; i++) {
 		const uint8_t *start = (const void *)(bias + ph[i].p_vaddr);
 
 		if (ph[i].p_type == PT_LOAD && hdr >= start &&
@@ -66,8 +66,7 @@ static struct cfi_rule rule_compute(uintptr_t pc)
 	struct dl_find_object o;
 	struct cfi_image image = {NULL, NULL, NULL};
 
-	if (real.dl_find_object && !real.dl_find_object((void *)pc, &o) &&
-	    module_headers(o.dlfo_map_start))
+	if (real.dl_find_object && !real.dl_find_object((void *)pc, &o))
 		image = image_of(&o);
 	return cfi_rule_find(&image, pc);
 }

@@ -6,7 +6,9 @@ vmas(), pss() sum the rows whose fields are as given, name="..." exactly or
 name=re("...") by search; kernel(field) reads smaps_rollup, in KiB; names()
 are the names that smaps itself shows, with their sizes in KiB; anonymous() is
 the RSS of all VMAs that smaps shows without a file; outside() what of the
-report's anonymous memory is not [heap], [stack] or malloc's.
+report's anonymous memory is not [heap], [stack] or malloc's; heap() the RSS of
+every heap, heap("live") of the shim's; wrappers matches names of functions that
+call malloc for others.
 """
 
 import json
@@ -16,6 +18,17 @@ import sys
 
 class re(str):
     """A text to be searched for, not compared with."""
+
+
+WRAPPERS = (
+    "^(_?Py(Mem|Object)_(Raw)?([MC]|Re)alloc|_PyObject_(GC_)?New(Var)?|"
+    "PyType_GenericAlloc|_e[mc]alloc.*|_erealloc2?|_estrn?dup|"
+    "__zend_([mc]|re)alloc|_safe_.*alloc|z([mc]|re)alloc.*|z?strdup|"
+    "sqlite3_?(Mem|Db)?([MC]|Re|[mc]|re)alloc(64|Zero|Raw.*)?|"
+    "Perl_safesys.*|CRYPTO_.*alloc|CRYPTO_(mem|str)n?dup|OPENSSL_sk_.*|"
+    "uv__.*alloc|.*WithRetry.*|node::(Unchecked)?([MC]|Re)alloc<.*|"
+    "palloc.*|MemoryContextAlloc.*|x([mc]|re)alloc|xstrdup|g_.*alloc.*|"
+    "(void )?std::vector<.*>::_M_.*)$")
 
 
 def match(value, wanted):
@@ -46,8 +59,13 @@ def make(path, pid):
         malloc = sum(row["rss_kib"] for row in rows(site=re("^malloc")))
         return r["anonymous"]["rss_kib"] - r["heap_stack_kib"] - malloc
 
+    def heap(whose=None):
+        return sum(row["rss_kib"] for row in rows(kind="heap")
+                   if not whose or row["live_kib"] is not None)
+
     return {
         "r": r, "pid": pid, "re": re, "rows": rows, "kernel": kernel,
+        "heap": heap, "wrappers": re(WRAPPERS),
         "rss": summing("rss_kib"), "size": summing("size_kib"),
         "pss": summing("pss_kib"), "vmas": summing("vmas"),
         "swap": summing("swap_kib"), "outside": outside,
