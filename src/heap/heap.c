@@ -86,21 +86,45 @@ static bool is_wrapper(struct thread_heap *t, const struct unwind_start *frame,
 	return __atomic_load_n(&c->wrapper, __ATOMIC_RELAXED);
 }
 
-/* The first who is no wrapper; where all are, the first. */
+/*
+ * A free block of SIZE for who asks at START through wrappers all known to this
+ * thread, or NULL.
+ */
+static void *pop_through(size_t size, const struct unwind_start *start)
+{
+	struct unwind_start frame = *start;
+
+	for (int i = 0; i < LOOK_THROUGH_MAX; i++) {
+		const struct slot *s = slot_of(frame.pc);
+
+		if (s->pc != frame.pc)
+			return NULL;
+		if (!__atomic_load_n(&s->caller->wrapper, __ATOMIC_RELAXED))
+			return cache_pop(size, frame.pc);
+		if (!unwind_apply(s->caller->rule, &frame))
+			return NULL;
+	}
+	return NULL;
+}
+
+/* The first who is no wrapper; where all are, the first; *PC: where he is. */
 static struct place *asked_by(struct thread_heap *t,
-			      const struct unwind_start *start)
+			      const struct unwind_start *start, uintptr_t *pc)
 {
 	struct unwind_start frame = *start;
 	const struct caller *first = caller_of(t, frame.pc);
 	const struct caller *c = first;
 
 	for (int i = 0; i < LOOK_THROUGH_MAX; i++) {
-		if (!is_wrapper(t, &frame, c))
+		if (!is_wrapper(t, &frame, c)) {
+			*pc = frame.pc;
 			return c->place;
+		}
 		if (!unwind_step(&frame))
 			break;
 		c = caller_of(t, frame.pc);
 	}
+	*pc = start->pc;
 	return first->place;
 }
 
@@ -198,14 +222,15 @@ static void *alloc(size_t size, size_t alignment, bool zero, bool grows,
 	struct request r = {size, alignment, zero, grows,
 			    class_aligned(size, alignment)};
 	struct thread_heap *t = thread_heap_get();
-	struct place *place = asked_by(t, caller);
+	uintptr_t pc;
+	struct place *place = asked_by(t, caller, &pc);
 	struct arena *a = place_arena(place);
 	void *p = take(t, a, place, &r);
 
 	if (!p)
 		return take_at_last(t, place, &r);
 	if (t && r.class)
-		remember(t, caller->pc, a);
+		remember(t, pc, a);
 	return p;
 }
 
@@ -247,6 +272,12 @@ static void *heap_take(size_t size, size_t alignment, bool zero, bool grows,
 void *heap_alloc(size_t size, size_t alignment, bool zero,
 		 const struct unwind_start *caller)
 {
+	void *p = alignment <= HEAP_ALIGN && heap_state == HEAP_RUNS
+			  ? pop_through(size, caller)
+			  : NULL;
+
+	if (p)
+		return zero ? memset(p, 0, size) : p;
 	return heap_take(size, alignment, zero, false, caller);
 }
 
@@ -318,9 +349,10 @@ size_t heap_usable(void *p)
 {
 	struct arena *a = arena_of(p);
 
-	thread_ready();
-	if (a)
+	if (a) {
+		thread_ready();
 		return size_in(a, p);
+	}
 	if (early_owns(p))
 		return early_size(p);
 	return p && real.malloc_usable_size ? real.malloc_usable_size(p) : 0;
@@ -347,7 +379,10 @@ static bool resized(struct arena *a, void *p, size_t size, size_t *had)
 static void *move(void *p, size_t had, size_t size,
 		  const struct unwind_start *caller)
 {
-	void *to = heap_take(size, HEAP_ALIGN, false, size > had, caller);
+	void *to = size <= CLASS_MAX_BYTES
+			   ? heap_alloc(size, HEAP_ALIGN, false, caller)
+			   : heap_take(size, HEAP_ALIGN, false, size > had,
+				       caller);
 
 	if (!to)
 		return NULL;
@@ -365,7 +400,6 @@ void *heap_realloc(void *p, size_t size, const struct unwind_start *caller)
 		return heap_alloc(size, HEAP_ALIGN, false, caller);
 	if (!a && !early_owns(p))
 		return real.realloc ? real.realloc(p, size) : NULL;
-	thread_ready();
 	if (!size) {
 		heap_free(p);
 		return NULL;
@@ -376,6 +410,7 @@ void *heap_realloc(void *p, size_t size, const struct unwind_start *caller)
 	}
 	if (!a)
 		return move(p, early_size(p), size, caller);
+	thread_ready();
 	return resized(a, p, size, &had) ? p : move(p, had, size, caller);
 }
 

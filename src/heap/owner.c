@@ -11,6 +11,7 @@
 #include "track/module.h"
 #include "track/registry.h"
 #include "track/site.h"
+#include "track/unwind.h"
 
 #include <errno.h>
 
@@ -156,6 +157,7 @@ static const struct caller *learn(uintptr_t pc, uint64_t hash,
 		c->wrapper = fn.wrapper;
 		c->undecided = fn.nameless && !fn.wrapper;
 		c->place = p;
+		c->rule = unwind_rule(pc);
 	}
 	__atomic_store_n(&c->generation, generation, __ATOMIC_RELEASE);
 	return known || index_add(&caller_index, hash, id) ? c : &no_caller;

@@ -14,6 +14,7 @@
 #define ANONSHIM_HEAP_OWNER_H
 
 #include "heap/arena.h"
+#include "track/cfi.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,9 +43,10 @@ struct place {
 /* A return address. */
 struct caller {
 	uintptr_t pc;
-	uint64_t generation; /* of the modules, when it was learnt */
-	bool wrapper;	     /* its caller counts, where there is one */
-	bool undecided;	     /* it has no name: it may be part of a wrapper */
+	uint64_t generation;  /* of the modules, when it was learnt */
+	bool wrapper;	      /* its caller counts, where there is one */
+	bool undecided;	      /* it has no name: it may be part of a wrapper */
+	struct cfi_rule rule; /* of a wrapper: to its caller */
 	struct place *place;
 };
 

@@ -11,6 +11,8 @@
 #ifndef ANONSHIM_TRACK_UNWIND_H
 #define ANONSHIM_TRACK_UNWIND_H
 
+#include "track/cfi.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,6 +41,12 @@ struct unwind_start {
  */
 unsigned unwind_capture(const struct unwind_start *start, uintptr_t *frames,
 			unsigned depth);
+
+/* How to get from a frame that returns to PC to its caller's. */
+struct cfi_rule unwind_rule(uintptr_t pc);
+
+/* Do it.  False: it cannot be; FRAME then is void. */
+bool unwind_apply(struct cfi_rule rule, struct unwind_start *frame);
 
 /* From FRAME to its caller's.  False: none is known; FRAME then is void. */
 bool unwind_step(struct unwind_start *frame);

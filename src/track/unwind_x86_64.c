@@ -120,9 +120,18 @@ static bool step_signal(struct unwind_start *f)
 	return true;
 }
 
+struct cfi_rule unwind_rule(uintptr_t pc)
+{
+	return rule_get(pc - 1);
+}
+
 bool unwind_step(struct unwind_start *f)
 {
-	struct cfi_rule rule = rule_get(f->pc - 1);
+	return unwind_apply(unwind_rule(f->pc), f);
+}
+
+bool unwind_apply(struct cfi_rule rule, struct unwind_start *f)
+{
 	uintptr_t cfa;
 	uintptr_t saved;
 	uintptr_t pc;

@@ -233,6 +233,7 @@ static void in_thread(void *(*run)(void *))
 Test(unwind, walks_are_libunwinds, .timeout = 120)
 {
 	shim_start("naming=registry");
+	guard_ready = true;
 	handlers(0);
 	in_thread(walk_many);
 	cr_assert_geq(walks, 2000);
@@ -269,6 +270,7 @@ Test(unwind, from_a_fault_on_this_stack)
 			       .sa_flags = SA_SIGINFO};
 
 	shim_start("naming=registry");
+	guard_ready = true;
 	sigaction(SIGSEGV, &sa, NULL);
 	in_thread(walk_fault);
 	cr_assert_eq(walks, 1);
@@ -292,6 +294,7 @@ static void *walk_alternate(void *arg)
 Test(unwind, from_an_alternate_stack)
 {
 	shim_start("naming=registry");
+	guard_ready = true;
 	handlers(SA_ONSTACK);
 	in_thread(walk_alternate);
 	cr_assert_eq(walks, 1);
@@ -300,6 +303,7 @@ Test(unwind, from_an_alternate_stack)
 Test(unwind, from_the_main_stack)
 {
 	shim_start("naming=registry");
+	guard_ready = true;
 	handlers(0);
 	next(8, 012345670);
 	cr_assert_eq(walks, 1);
@@ -311,6 +315,7 @@ Test(unwind, without_proc_the_caller_is_known)
 	struct unwind_start start = UNWIND_CALLER();
 
 	shim_start("naming=registry,assume=files=0");
+	guard_ready = true;
 	guard.stack_high = guard.stack_low = 0;
 	cr_assert_eq(unwind_capture(&start, frames, 8), 1);
 	cr_assert_eq(frames[0], start.pc);
@@ -324,6 +329,7 @@ Test(unwind, nonsense_ends_the_walk)
 	uint64_t state = 9;
 
 	shim_start("naming=registry");
+	guard_ready = true;
 	for (unsigned i = 0; i < 20000; i++) {
 		struct unwind_start s = good;
 		unsigned n;
@@ -345,6 +351,7 @@ Test(unwind, depth_is_kept)
 	struct unwind_start start = UNWIND_CALLER();
 
 	shim_start("naming=registry");
+	guard_ready = true;
 	for (unsigned depth = 1; depth <= 4; depth++)
 		cr_assert_leq(unwind_capture(&start, frames, depth), depth);
 }
