@@ -126,7 +126,7 @@ test_template() {
 	shows "size(name='<site_plain> of map_names (mmap) 100%') == 148"
 	stop
 	start with 'name=%o %p' "$victims/map_names" plain
-	shows "size(name='map_names $pid') == 148"
+	shows "size(name='map_names $pid', kind='mmap') == 148"
 }
 
 test_template_with_thread() {
