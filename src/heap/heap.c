@@ -93,6 +93,7 @@ static bool is_wrapper(struct thread_heap *t, const struct unwind_start *frame,
 static void *pop_through(size_t size, const struct unwind_start *start)
 {
 	struct unwind_start frame = *start;
+	uintptr_t high = frame.sp >= guard.stack_low ? guard.stack_high : 0;
 
 	for (int i = 0; i < LOOK_THROUGH_MAX; i++) {
 		const struct slot *s = slot_of(frame.pc);
@@ -101,7 +102,8 @@ static void *pop_through(size_t size, const struct unwind_start *start)
 			return NULL;
 		if (!__atomic_load_n(&s->caller->wrapper, __ATOMIC_RELAXED))
 			return cache_pop(size, frame.pc);
-		if (!unwind_apply(s->caller->rule, &frame))
+		if (!unwind_apply_fast(s->caller->rule, high, &frame) &&
+		    !unwind_apply(s->caller->rule, &frame))
 			return NULL;
 	}
 	return NULL;

@@ -48,6 +48,28 @@ struct cfi_rule unwind_rule(uintptr_t pc);
 /* Do it.  False: it cannot be; FRAME then is void. */
 bool unwind_apply(struct cfi_rule rule, struct unwind_start *frame);
 
+/*
+ * The same where it is ordinary: on the thread's own stack, between FRAME's
+ * stack pointer and STACK_HIGH, and with a rule that counts from there.
+ */
+static inline bool unwind_apply_fast(struct cfi_rule rule, uintptr_t stack_high,
+				     struct unwind_start *frame)
+{
+	uintptr_t cfa = frame->sp + (uintptr_t)(intptr_t)rule.offset;
+	uintptr_t saved = cfa + (uintptr_t)(intptr_t)rule.rbp_offset;
+
+	if (rule.base != CFI_RSP || cfa <= frame->sp || cfa > stack_high)
+		return false;
+	if (rule.rbp_saved) {
+		if (rule.rbp_saved != 1 || saved < frame->sp || saved >= cfa)
+			return false;
+		frame->fp = *(const uintptr_t *)saved;
+	}
+	frame->pc = ((const uintptr_t *)cfa)[-1];
+	frame->sp = cfa;
+	return true;
+}
+
 /* From FRAME to its caller's.  False: none is known; FRAME then is void. */
 bool unwind_step(struct unwind_start *frame);
 
