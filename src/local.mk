@@ -63,6 +63,7 @@ lib_LTLIBRARIES += libanonshim.la
 libanonshim_la_SOURCES = $(shim_core_sources) \
 	src/interpose/interpose.c src/interpose/interpose.h \
 	src/interpose/malloc.c src/interpose/malloc_about.c \
+	src/interpose/dlopen.S \
 	src/interpose/syscall.S \
 	src/shim/api.c \
 	src/shim/fork.c src/shim/fork.h \

@@ -76,6 +76,14 @@ void log_end(struct log_line *line)
 	log_page(line->text, line->f.len + 1);
 }
 
+_Noreturn void abort(void); /* without the header, which has malloc */
+
+_Noreturn void log_die(struct log_line *line)
+{
+	log_end(line);
+	abort();
+}
+
 void log_text(const char *text)
 {
 	struct log_line line;

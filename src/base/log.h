@@ -28,6 +28,8 @@ struct log_line {
 void log_begin(struct log_line *line);
 /* Write the line out. */
 void log_end(struct log_line *line);
+/* Write the line out, and abort. */
+_Noreturn void log_die(struct log_line *line);
 
 /* A line of one fixed text. */
 void log_text(const char *text);

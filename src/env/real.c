@@ -84,11 +84,21 @@ static void *raw_sbrk(intptr_t increment)
 	return end;
 }
 
+/* Before glibc 2.34 in a library that may come later. */
+static void *dlopen_late(const char *path, int flags)
+{
+	void *found = dlsym(RTLD_NEXT, "dlopen");
+
+	return found ? ((void *(*)(const char *, int))found)(path, flags)
+		     : NULL;
+}
+
 struct real real = {
 	.mmap = raw_mmap,
 	.munmap = raw_munmap,
 	.mremap = raw_mremap,
 	.syscall = raw_syscall,
+	.dlopen = dlopen_late,
 	.prctl = raw_prctl,
 	.brk = raw_brk,
 	.sbrk = raw_sbrk,
@@ -109,6 +119,7 @@ void real_init(void)
 	LOOK_UP(munmap);
 	LOOK_UP(mremap);
 	LOOK_UP(syscall);
+	LOOK_UP(dlopen);
 	LOOK_UP(prctl);
 	LOOK_UP(brk);
 	LOOK_UP(sbrk);
@@ -135,7 +146,7 @@ void real_init(void)
 /* Loads nothing; a library may be loaded where only its own users see it. */
 static void *symbol_in(const char *library, const char *name)
 {
-	void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+	void *handle = real.dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
 	void *found = handle ? dlsym(handle, name) : NULL;
 
 	if (handle)

@@ -10,18 +10,21 @@
 #define ANONSHIM_ENV_REAL_H
 
 #include <link.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/types.h>
+
+struct mallinfo;
+struct mallinfo2;
+struct _IO_FILE;
 
 struct real {
 	void *(*mmap)(void *, size_t, int, int, int, off_t);
 	int (*munmap)(void *, size_t);
 	void *(*mremap)(void *, size_t, size_t, int, ...);
 	long (*syscall)(long, ...);
+	void *(*dlopen)(const char *, int);
 	int (*prctl)(int, ...);
 	int (*brk)(void *);
 	void *(*sbrk)(intptr_t);
@@ -43,7 +46,7 @@ struct real {
 	int (*mallopt)(int, int);
 	struct mallinfo (*mallinfo)(void);
 	struct mallinfo2 (*mallinfo2)(void); /* NULL before glibc 2.33 too */
-	int (*malloc_info)(int, FILE *);
+	int (*malloc_info)(int, struct _IO_FILE *);
 	void (*malloc_stats)(void);
 };
 
@@ -51,6 +54,7 @@ extern struct real real;
 
 /* interpose/syscall.S jumps through it */
 _Static_assert(offsetof(struct real, syscall) == 24, "see syscall.S");
+_Static_assert(offsetof(struct real, dlopen) == 32, "see dlopen.S");
 
 /* Look the symbols up; once, at start-up, in a place where dlsym may run. */
 void real_init(void);

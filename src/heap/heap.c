@@ -22,7 +22,6 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -307,8 +306,7 @@ static _Noreturn void end_for(const char *what, const void *p)
 	fmt_str(&line.f, what);
 	fmt_str(&line.f, ": 0x");
 	fmt_hex(&line.f, (uintptr_t)p);
-	log_end(&line);
-	abort();
+	log_die(&line);
 }
 
 static void give(struct arena *a, void *p)

@@ -29,6 +29,8 @@ enum heap_state {
 
 extern enum heap_state heap_state;
 
+_Static_assert(HEAP_RUNS == 1, "see interpose/dlopen.S");
+
 /* After life_start(), guard_ready.  Returns 0 or -errno: the heap is off. */
 int heap_start(void);
 /* Leave the family to libc from here on. */

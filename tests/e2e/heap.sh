@@ -126,6 +126,10 @@ test_memory_from_libc() { early from_libc; }
 test_memory_from_a_library() { early library; }
 test_memory_outlives_its_library() { early after_unload; }
 test_deepbind() { early deepbind; }
+test_deepbind_hands_over() {
+	fine "$victims/malloc_early" deepbind_back \
+		"$libraries/lib_malloc_ctor.so"
+}
 
 # Another malloc does not know what a library got from libc's own.
 test_deepbind_is_seen() {

@@ -150,6 +150,12 @@ test_sites_of_python() {
 	asks python '^Py'
 }
 
+# Its extensions are loaded with RTLD_DEEPBIND.
+test_php_with_its_extensions() {
+	needs php
+	unchanged php -r 'echo json_encode(get_loaded_extensions());'
+}
+
 test_sites_of_php() {
 	needs php
 	export USE_ZEND_ALLOC=0 ANONSHIM_OPTIONS=heap=site

@@ -254,6 +254,29 @@ test_deepbind() {
 	holds "r['total']['rss_kib'] == kernel('Rss')"
 }
 
+# The loader searches the RUNPATH of who calls dlopen().
+test_dlopen_by_runpath() {
+	needs gcc
+	mkdir sub
+	echo 'int deep(void) { return 7; }' >deep.c
+	gcc -shared -fPIC -o sub/libdeep.so deep.c
+	cat >host.c <<-'EOF'
+	#include <dlfcn.h>
+	#include <stdio.h>
+	int main(void)
+	{
+		void *handle = dlopen("libdeep.so", RTLD_NOW);
+		int (*deep)(void) = handle ? dlsym(handle, "deep") : 0;
+
+		return printf("%d\n", deep ? deep() : -1) < 0;
+	}
+	EOF
+	# shellcheck disable=SC2016 # the loader's word
+	gcc -o host host.c -Wl,--enable-new-dtags,-rpath,'$ORIGIN/sub'
+	unchanged ./host
+	equal "$(cat shim.out)" 7 "what the library says"
+}
+
 test_shim_preloaded_twice() {
 	cp "$shim" ./libother.so
 	LD_PRELOAD="$shim ./libother.so" "$victims/map_names" plain >out 2>&1 &
