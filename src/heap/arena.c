@@ -240,9 +240,25 @@ void arena_decay(struct arena *a, bool all)
 
 /* Fork -------------------------------------------------------------------- */
 
-#define HOLD_TRIES 10000
+/* A holder that has lost its processor has it back by then. */
+#define HOLD_NS UINT64_C(200000000)
 
 static bool held[ARENAS_MAX];
+
+static bool hold(struct arena *a)
+{
+	uint64_t start;
+
+	if (filling_take(a))
+		return true;
+	start = sys_now_ns();
+	do {
+		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		if (filling_take(a))
+			return true;
+	} while (sys_now_ns() - start < HOLD_NS);
+	return false;
+}
 
 /*
  * A cache that its holder does not let go, for it is interrupted by the very
@@ -250,14 +266,8 @@ static bool held[ARENAS_MAX];
  */
 void arenas_hold(void)
 {
-	for (unsigned i = 1; i <= made; i++) {
-		held[i] = false;
-		for (int k = 0; k < HOLD_TRIES && !held[i]; k++) {
-			held[i] = filling_take(arenas[i]);
-			if (!held[i])
-				sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-		}
-	}
+	for (unsigned i = 1; i <= made; i++)
+		held[i] = hold(arenas[i]);
 }
 
 void arenas_release(void)
