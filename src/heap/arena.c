@@ -397,10 +397,27 @@ void arena_decay(struct arena *a, bool all)
 
 /* Fork -------------------------------------------------------------------- */
 
-#define HOLD_TRIES 10000
-#define HOLD_TRIES_INSIDE 10 /* this thread itself may have it */
+/* A holder that has lost its processor has it back by then. */
+#define HOLD_NS UINT64_C(200000000)
 
 static bool held[ARENAS_MAX];
+
+static bool hold(struct arena *a)
+{
+	uint64_t start;
+
+	if (filling_try(a))
+		return true;
+	if (jemalloc_depth) /* this thread has it */
+		return false;
+	start = sys_now_ns();
+	do {
+		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		if (filling_try(a))
+			return true;
+	} while (sys_now_ns() - start < HOLD_NS);
+	return false;
+}
 
 /*
  * A cache that its holder does not let go, for it is interrupted by the very
@@ -408,16 +425,8 @@ static bool held[ARENAS_MAX];
  */
 void arenas_hold(void)
 {
-	int tries = jemalloc_depth ? HOLD_TRIES_INSIDE : HOLD_TRIES;
-
-	for (unsigned i = 1; i <= made; i++) {
-		held[i] = false;
-		for (int k = 0; k < tries && !held[i]; k++) {
-			held[i] = filling_try(arenas[i]);
-			if (!held[i])
-				sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-		}
-	}
+	for (unsigned i = 1; i <= made; i++)
+		held[i] = hold(arenas[i]);
 }
 
 /*

@@ -50,9 +50,8 @@ static void *alloc(size_t size, size_t alignment)
 	p = cut(&chunks[last], size, alignment);
 	if (p || last + 1 >= CHUNKS || size > PTRDIFF_MAX - alignment)
 		return p;
-	/* beside the block, so that large ones do not use chunks up */
 	if (size + alignment + 2 * HEADER > bytes)
-		bytes = page_up(bytes + size + alignment + 2 * HEADER);
+		bytes = page_up(size + alignment + 2 * HEADER);
 	p = mem_map(bytes);
 	if (!p)
 		return NULL;

@@ -5,6 +5,7 @@
 #include "heap/early.h"
 #include "test_heap_fixture.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 
@@ -74,11 +75,15 @@ Test(early, large_ones)
 
 Test(early, what_cannot_be)
 {
+	fault_set(SYS_mmap, 0, UINT_MAX, 0); /* counts */
 	cr_assert_null(early_alloc(SIZE_MAX, 1));
 	cr_assert_null(early_alloc(SIZE_MAX - 100, PAGE));
 	cr_assert_null(early_alloc(PTRDIFF_MAX, 1));
+	cr_assert_eq(fault_count(), 0, "and nothing is mapped for it");
 	cr_assert_null(early_alloc((size_t)1 << 47, 1));
-	cr_assert_not_null(early_alloc(100, 1), "it goes on");
+	cr_assert_eq(fault_count(), 1);
+	fault_none();
+	cr_assert_not_null(early_alloc(2 * MIB, 1), "it goes on");
 }
 
 /* Threads' last destructors may want any number of blocks over the years. */
@@ -103,19 +108,24 @@ Test(early, without_memory)
 	cr_assert_not_null(early_alloc(KIB, 1));
 }
 
+#define CUTS 300000
+
+static pthread_barrier_t barrier;
+
 static void *cut(void *arg)
 {
 	char mark = (char)(uintptr_t)arg;
-	static __thread char *mine[2000];
+	static __thread char *mine[CUTS];
 
-	for (unsigned i = 0; i < 2000; i++) {
-		mine[i] = early_alloc(100, 1);
-		if (!mine[i] || !all(mine[i], 100, 0))
+	pthread_barrier_wait(&barrier);
+	for (unsigned i = 0; i < CUTS; i++) {
+		mine[i] = early_alloc(16, 1);
+		if (!mine[i] || mine[i][0])
 			return arg;
-		memset(mine[i], mark, 100);
+		mine[i][0] = mark;
 	}
-	for (unsigned i = 0; i < 2000; i++)
-		if (!all(mine[i], 100, mark))
+	for (unsigned i = 0; i < CUTS; i++)
+		if (mine[i][0] != mark || mine[i][1])
 			return arg;
 	return NULL;
 }
@@ -124,6 +134,7 @@ Test(early, at_once)
 {
 	pthread_t threads[4];
 
+	pthread_barrier_init(&barrier, NULL, 4);
 	for (uintptr_t i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, cut, (void *)(i + 1));
 	for (unsigned i = 0; i < 4; i++) {

@@ -10,6 +10,7 @@
 
 #include <criterion/parameterized.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -255,8 +256,10 @@ Test(heap_faults, what_another_owner_has_in_reserve, .init = start)
 	for (unsigned i = 0; i < 2000; i++)
 		if (arena_at(theirs[i]) != arena_shared)
 			drop(theirs[i]);
+	errno = 77;
 	p = ask(4 * KIB, HERE);
 	cr_assert_not_null(p);
+	cr_assert_eq(errno, 77, "there is memory");
 	cr_assert_str_eq(owner_of(arena_at(p)), "libowner_1.so");
 	fault_none();
 }
@@ -265,6 +268,9 @@ Test(heap_faults, pages_that_cannot_go_back_stay_right, .init = start)
 {
 	char *p = ask(MIB, HERE);
 
+	drop(p);
+	cr_assert_neq(arena_at(ask(100, HERE)), arena_shared);
+	p = ask(MIB, HERE);
 	memset(p, 1, MIB);
 	drop(p);
 	fault_set(SYS_madvise, -EINVAL, 0, -1);
@@ -335,4 +341,25 @@ Test(heap_faults, messages_go_to_the_log)
 	cr_assert_eq(strncmp(text, "anonshim: <jemalloc>: ", 22), 0, "%s",
 		     text);
 	cr_assert_eq(strchr(text, '\n'), text + got - 1, "one line");
+}
+
+/* What is short of address space is better off with one heap than with ours. */
+Test(heap_faults, short_of_address_space)
+{
+	unsigned long pages = 0;
+	FILE *statm = fopen("/proc/self/statm", "r");
+	struct rlimit limit;
+	char *p;
+
+	shim_start("naming=registry");
+	guard_ready = true;
+	cr_assert_eq(fscanf(statm, "%lu", &pages), 1);
+	fclose(statm);
+	limit.rlim_cur = limit.rlim_max = pages * PAGE + 32 * MIB;
+	cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	cr_assert_eq(heap_start(), -ENOMEM);
+	cr_assert_eq(heap_state, HEAP_IS_OFF);
+	p = ask(100, HERE);
+	cr_assert(p && !heap_owns(p));
+	drop(p);
 }

@@ -417,6 +417,40 @@ static void *ask_much(void *arg)
 	return NULL;
 }
 
+#define ROUNDS 40
+
+static uintptr_t pcs[ROUNDS];
+static pthread_barrier_t barrier;
+
+static void *ask_together(void *arg)
+{
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		pthread_barrier_wait(&barrier);
+		ask(100 * KIB, pcs[i]);
+		ask(KIB, pcs[i]);
+	}
+	return arg;
+}
+
+/* Of many who find an owner large at the same time one makes its arena. */
+Test(owner, promoted_once, .init = start)
+{
+	pthread_t threads[THREADS];
+
+	for (unsigned i = 0; i < ROUNDS; i++)
+		pcs[i] = module_load(i);
+	hold(10 * KIB, 1, ASKS);
+	pthread_barrier_init(&barrier, NULL, THREADS);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, ask_together, NULL);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	for (unsigned i = 2; i < ARENAS_MAX && arenas[i]; i++)
+		for (unsigned k = 2; k < i; k++)
+			cr_assert_neq(arenas[i]->site, arenas[k]->site);
+	cr_assert_not_null(arenas[ROUNDS / 2]);
+}
+
 Test(owner, learnt_and_promoted_at_once, .init = start)
 {
 	pthread_t threads[THREADS];
