@@ -83,10 +83,9 @@ static inline void *cache_pop(size_t size, uintptr_t pc)
 	return ((void **)m->items)[--m->n];
 }
 
-/* Whether P was put back where there was room. */
-static inline bool cache_push(void *p)
+/* Whether P, of WINDOW, was put back where there was room. */
+static inline bool cache_push_in(size_t window, void *p)
 {
-	size_t window = window_of(p);
 	struct registry_cache *c;
 	struct registry_magazine *m;
 
@@ -102,6 +101,11 @@ static inline bool cache_push(void *p)
 	IN_ORDER();
 	m->n++;
 	return true;
+}
+
+static inline bool cache_push(void *p)
+{
+	return cache_push_in(window_of(p), p);
 }
 
 /*

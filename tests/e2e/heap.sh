@@ -52,6 +52,57 @@ test_program_with_its_own_operator_new() {
 	done
 }
 
+# replacing WHAT: a program that has WHAT of its own, and no more.
+replacing() {
+	needs g++
+	g++ -O2 -o some "-DREPLACES_$1" \
+		"$E2E_DIR/../victims/malloc_cxx_some.cc" || fail "g++ failed"
+	for options in "${every_heap[@]}"; do
+		unchanged env -u VICTIM_SHIM ./some
+	done
+	contains shim.out "$2"
+}
+
+test_plain_operators_replaced() { # 120 s
+	replacing PLAIN 'sized array: 1 1'
+}
+test_operators_of_arrays_replaced() { # 120 s
+	replacing ARRAYS 'sized array: 1 1'
+}
+test_aligned_operators_replaced() { # 120 s
+	replacing ALIGNED 'sized aligned array: 1 1'
+}
+test_operator_delete_replaced() { # 120 s
+	replacing DELETE 'sized array: 0 1'
+}
+test_malloc_under_the_operators_replaced() { # 120 s
+	replacing MALLOC 'nothrow array: 1 1'
+}
+
+# Only the library itself can throw what it catches.
+test_operators_linked_into_a_library() { # 120 s
+	needs g++
+	g++ -shared -fPIC -O2 -fno-inline -static-libstdc++ -static-libgcc \
+		-o lib_cxx.so "$E2E_DIR/../victims/malloc_cxx.cc" ||
+		fail "g++ failed"
+	under_every_heap "$victims/calls" "$PWD/lib_cxx.so" cxx_run
+}
+
+# The addresses of functions, as such a program takes them, are its own.
+test_addresses_in_a_program_at_a_fixed_place() {
+	needs g++
+	g++ -g -O2 -fno-inline -fno-pie -no-pie -DTAKES_ADDRESSES \
+		-o heap_fixed "$E2E_DIR/../victims/heap_new.cc" ||
+		fail "g++ failed"
+	shown "rss(owner='heap_fixed', kind='heap') >= 3 * $least" ./heap_fixed
+}
+
+# A malloc of the program's -------------------------------------------------
+
+test_program_with_its_own_malloc() {
+	under_every_heap "$victims/malloc_own"
+}
+
 # Threads and processes -----------------------------------------------------
 
 threads() { under_every_heap "$victims/malloc_threads" "$@"; }
