@@ -183,6 +183,19 @@ bool real_is_ours(const char *name)
 	return is_shims(found) || (is_stub(found) && comes_first());
 }
 
+const char *real_other_library(const char *name)
+{
+	struct link_map *libc =
+		library_of(dlsym(RTLD_NEXT, "gnu_get_libc_version"));
+	struct link_map *map = library_of(dlsym(RTLD_NEXT, name));
+	const char *slash;
+
+	if (!map || !libc || map == libc)
+		return NULL;
+	slash = strrchr(map->l_name, '/');
+	return slash ? slash + 1 : map->l_name;
+}
+
 void *real_next(const char *name)
 {
 	return dlsym(RTLD_NEXT, name);

@@ -59,6 +59,9 @@ void real_init(void);
 /* Whether the shim's definition of NAME is the one that the program calls. */
 bool real_is_ours(const char *name);
 
+/* The library, without its path, whose NAME comes next; NULL: libc's does. */
+const char *real_other_library(const char *name);
+
 /* The next definition of NAME, or NULL. */
 void *real_next(const char *name);
 

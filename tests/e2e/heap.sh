@@ -103,6 +103,39 @@ test_program_with_its_own_malloc() {
 	under_every_heap "$victims/malloc_own"
 }
 
+# It frees what it takes for libc's blocks; heap=owner would give it others.
+test_program_with_its_own_free() {
+	for options in '' heap=off; do fine "$victims/malloc_own_free"; done
+}
+
+test_program_that_links_another_malloc() {
+	local library linked=0
+
+	needs g++
+	for library in libjemalloc.so.2 libtcmalloc_minimal.so.4 \
+		libmimalloc.so.2; do
+		[[ -e /usr/lib/x86_64-linux-gnu/$library ]] || continue
+		links_another "$library"
+		linked=1
+	done
+	((linked)) || skip "no other malloc is installed"
+}
+
+links_another() {
+	gcc -I"$E2E_DIR/../../include" -O2 -fno-builtin -o linked \
+		"$E2E_DIR/../victims/malloc_linked.c" -Wl,--no-as-needed \
+		"/usr/lib/x86_64-linux-gnu/$1" || fail "gcc failed"
+	for options in '' heap=off; do
+		unchanged env -u VICTIM_SHIM ./linked
+	done
+	grep -qE '(^| )1[0-9]{3}( |$)' shim.out || fail "its own was not asked"
+	with verbose=1 ./linked 2>said >/dev/null
+	contains said "malloc is $1's and left alone; heap=owner"
+	start with heap=owner ./linked hold
+	shows "rss(owner='linked', kind='heap') >= $least"
+	stop
+}
+
 # Threads and processes -----------------------------------------------------
 
 threads() { under_every_heap "$victims/malloc_threads" "$@"; }
