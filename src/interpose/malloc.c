@@ -97,7 +97,9 @@ static bool is_power(size_t alignment)
 void *malloc_aligned(size_t alignment, size_t size,
 		     const struct unwind_start *caller)
 {
-	if (family.memalign_strays && real.memalign)
+	/* theirs may be aligned less than ours where nobody asks for it */
+	if ((family.memalign_strays || heap_state == HEAP_IS_OFF) &&
+	    real.memalign)
 		return real.memalign(alignment, size);
 	if (alignment > SIZE_MAX / 2 + 1) {
 		errno = EINVAL;

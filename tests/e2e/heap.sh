@@ -88,6 +88,19 @@ test_operators_linked_into_a_library() { # 120 s
 	under_every_heap "$victims/calls" "$PWD/lib_cxx.so" cxx_run
 }
 
+# Its small blocks are aligned to 8 bytes only, unless it is asked.
+test_operators_over_another_malloc() {
+	local both="$shim /usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4"
+
+	[[ -e ${both#* } ]] || skip "no libtcmalloc_minimal4"
+	compiled malloc_cxx
+	for options in '' heap=off; do
+		status env LD_PRELOAD="$both" ANONSHIM_OPTIONS="$options" \
+			"$victims/malloc_cxx"
+		equal "$status" 0 "exit status under '$options'"
+	done
+}
+
 # The addresses of functions, as such a program takes them, are its own.
 test_addresses_in_a_program_at_a_fixed_place() {
 	needs g++
