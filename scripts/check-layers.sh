@@ -39,8 +39,8 @@ wanted=(
 	'__cxa_finalize' '_ITM_*' '__gmon_start__'
 	'mem*' 'strchr' 'strcmp' 'strcspn' 'strlen' 'strncmp' 'strnlen'
 	'strrchr' 'strspn' 'strstr' 'strchrnul' '__mem*_chk' '__sigsetjmp'
-	'dlsym' 'dlopen' 'dlclose' 'dl_iterate_phdr' '_dl_find_object'
-	'getauxval'
+	'dlsym' 'dlopen' 'dlclose' 'dladdr1' 'dl_iterate_phdr'
+	'_dl_find_object' 'getauxval'
 	'__register_atfork' 'pthread_self' 'pthread_attr_*'
 	'pthread_getattr_default_np'
 	'__pthread_register_cancel' '__pthread_unregister_cancel'
@@ -192,7 +192,7 @@ check_environment() {
 check_libraries() {
 	local include="#${sp}include$sp"
 
-	only 'src/env/real\.c' "$(word 'dlv?sym')" \
+	only 'src/env/real\.c' "$(word 'dlv?sym|dladdr1?')" \
 		"only env/real.c looks symbols up"
 	# real.c asks for what is loaded only; dlopen.S hands on
 	only 'src/env/real\.[ch]|src/interpose/dlopen\.S' \
@@ -210,7 +210,7 @@ check_libraries() {
 	only 'src/shim/fork\.c' "$(word 'pthread_atfork|__register_atfork')" \
 		"only shim/fork.c orders the fork handlers"
 	# whose prototypes they are, and the FILE of malloc_info
-	only 'src/interpose/malloc[a-z_]*\.c' \
+	only 'src/interpose/malloc[a-z_]*\.c|src/env/real\.h' \
 		"$include<(stdio|stdlib|malloc|iostream)" \
 		"no stdio and no malloc in the shim"
 }

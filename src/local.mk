@@ -62,13 +62,17 @@ CLEANFILES += src/heap/jemalloc.o
 lib_LTLIBRARIES += libanonshim.la
 libanonshim_la_SOURCES = $(shim_core_sources) \
 	src/interpose/interpose.c src/interpose/interpose.h \
-	src/interpose/malloc.c src/interpose/malloc_about.c \
 	src/interpose/dlopen.S \
+	src/interpose/malloc.c src/interpose/malloc.h \
+	src/interpose/malloc_about.c src/interpose/malloc_cxx.c \
+	src/interpose/malloc_family.c \
 	src/interpose/syscall.S \
 	src/shim/api.c \
 	src/shim/fork.c src/shim/fork.h \
 	src/shim/start.c
-libanonshim_la_CFLAGS = $(AM_CFLAGS) -O2 -fvisibility=hidden -fno-builtin
+# what the family calls of itself is the linker's to choose
+libanonshim_la_CFLAGS = $(AM_CFLAGS) -O2 -fvisibility=hidden -fno-builtin \
+	-fsemantic-interposition
 libanonshim_la_DEPENDENCIES = src/heap/jemalloc.o
 # initfirst: our constructor runs first, our prepare handler of fork last
 libanonshim_la_LDFLAGS = -module -avoid-version -shared \

@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 static long as_libc(long result)
@@ -143,6 +144,74 @@ void real_init(void)
 		real.dl_find_object = (__typeof__(real.dl_find_object))found;
 }
 
+static bool is_shims(const void *p)
+{
+	/* of the linker: where this library begins and ends */
+	extern const char __ehdr_start[], _end[];
+
+	return (const char *)p >= __ehdr_start && (const char *)p < _end;
+}
+
+static struct link_map *library_of(const void *p)
+{
+	struct link_map *map = NULL;
+	Dl_info info;
+
+	return dladdr1(p, &info, (void **)&map, RTLD_DL_LINKMAP) ? map : NULL;
+}
+
+/*
+ * Whether P is where a program that is not position independent calls a
+ * function that it does not define: there the linker puts the address.
+ */
+static bool is_stub(const void *p)
+{
+	const ElfW(Sym) *symbol = NULL;
+	Dl_info info;
+
+	return dladdr1(p, &info, (void **)&symbol, RTLD_DL_SYMENT) && symbol &&
+	       symbol->st_shndx == SHN_UNDEF;
+}
+
+/* Whether but for the program itself and the vDSO nobody's symbols come first.
+ */
+static bool comes_first(void)
+{
+	struct link_map *map = library_of(&real);
+
+	if (!map)
+		return false;
+	for (map = map->l_prev; map && map->l_prev; map = map->l_prev)
+		if (strncmp(map->l_name, "linux-vdso.", 11))
+			return false;
+	return true;
+}
+
+bool real_is_ours(const char *name)
+{
+	const void *found = dlsym(RTLD_DEFAULT, name);
+
+	return is_shims(found) || (is_stub(found) && comes_first());
+}
+
+const char *real_other_library(const char *name)
+{
+	struct link_map *libc =
+		library_of(dlsym(RTLD_NEXT, "gnu_get_libc_version"));
+	struct link_map *map = library_of(dlsym(RTLD_NEXT, name));
+	const char *slash;
+
+	if (!map || !libc || map == libc)
+		return NULL;
+	slash = strrchr(map->l_name, '/');
+	return slash ? slash + 1 : map->l_name;
+}
+
+void *real_next(const char *name)
+{
+	return dlsym(RTLD_NEXT, name);
+}
+
 /* Loads nothing; a library may be loaded where only its own users see it. */
 static void *symbol_in(const char *library, const char *name)
 {
@@ -151,13 +220,19 @@ static void *symbol_in(const char *library, const char *name)
 
 	if (handle)
 		dlclose(handle);
-	return found;
+	return is_shims(found) ? NULL : found;
 }
 
-void *real_symbol(const char *name, const char *const *libraries)
+void *real_symbol(const char *name, const void *user,
+		  const char *const *libraries)
 {
 	void *found = dlsym(RTLD_NEXT, name);
+	struct link_map *map;
 
+	if (found)
+		return found;
+	map = library_of(user);
+	found = map ? symbol_in(map->l_name, name) : NULL;
 	for (; !found && *libraries; libraries++)
 		found = symbol_in(*libraries, name);
 	return found;

@@ -11,6 +11,7 @@
 
 #include <link.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -59,10 +60,21 @@ _Static_assert(offsetof(struct real, dlopen) == 32, "see dlopen.S");
 /* Look the symbols up; once, at start-up, in a place where dlsym may run. */
 void real_init(void);
 
+/* Whether the shim's definition of NAME is the one that the program calls. */
+bool real_is_ours(const char *name);
+
+/* The library, without its path, whose NAME comes next; NULL: libc's does. */
+const char *real_other_library(const char *name);
+
+/* The next definition of NAME, or NULL. */
+void *real_next(const char *name);
+
 /*
- * The next definition of NAME, else that in the first of LIBRARIES (sonames;
- * the last is NULL) that is loaded and has it, or NULL.
+ * The next definition of NAME, else the one that the library which USER is
+ * code of has for itself, else that in the first of LIBRARIES (sonames; the
+ * last is NULL) that is loaded and has it, or NULL.  Takes the loader's lock.
  */
-void *real_symbol(const char *name, const char *const *libraries);
+void *real_symbol(const char *name, const void *user,
+		  const char *const *libraries);
 
 #endif

@@ -89,12 +89,11 @@ static inline bool is_on_top(const struct registry_magazine *m, const void *p)
 }
 
 /*
- * Whether P was put back where there was room, and is not what the program has
- * no right to free, as far as can be told at once.
+ * Whether P, of WINDOW, was put back where there was room, and is not what the
+ * program has no right to free, as far as can be told at once.
  */
-static inline bool cache_push(void *p)
+static inline bool cache_push_in(size_t window, void *p)
 {
-	size_t window = window_of_block(p);
 	struct registry_cache *c;
 	struct registry_magazine *m;
 
@@ -110,6 +109,11 @@ static inline bool cache_push(void *p)
 	IN_ORDER();
 	m->n++;
 	return true;
+}
+
+static inline bool cache_push(void *p)
+{
+	return cache_push_in(window_of_block(p, window_base), p);
 }
 
 /*

@@ -57,10 +57,11 @@ static inline size_t window_of(const void *p)
 	return ((uintptr_t)p - window_base) >> WINDOW_SHIFT;
 }
 
-/* The same, and WINDOWS or more for what is not aligned as blocks are. */
-static inline size_t window_of_block(const void *p)
+/* The same from BASE, and WINDOWS or more for what is not aligned as blocks
+ * are. */
+static inline size_t window_of_block(const void *p, uintptr_t base)
 {
-	uintptr_t at = (uintptr_t)p - window_base;
+	uintptr_t at = (uintptr_t)p - base;
 
 	return (at >> 4 | at << 60) >> (WINDOW_SHIFT - 4);
 }

@@ -13,4 +13,12 @@
 long interpose_syscall(long nr, const long a[6],
 		       const struct unwind_start *caller);
 
+/*
+ * After life_start(): make malloc the shim's, unless the options or the
+ * program have it otherwise.  Returns 0 or -errno: it is libc's.
+ */
+int malloc_start(void);
+/* Before: learn what the program has of its own; after real_init(). */
+void malloc_meet(void);
+
 #endif

@@ -13,6 +13,7 @@
 #include "env/guard.h"
 #include "env/real.h"
 #include "heap/heap.h"
+#include "interpose/interpose.h"
 #include "shim/fork.h"
 #include "track/life.h"
 #include "track/namer.h"
@@ -28,6 +29,7 @@ static void start(char **envp)
 	if (CONFIG_NUMBER(help))
 		config_help();
 	real_init();
+	malloc_meet();
 	if (!CONFIG_NUMBER(enable) || CONFIG_NUMBER(naming) == NAMING_OFF) {
 		heap_leave();
 		return;
@@ -44,7 +46,7 @@ static void start(char **envp)
 		return;
 	}
 	guard_ready = true;
-	if (heap_start())
+	if (malloc_start())
 		log_text("no room for a heap by owner; malloc is libc's");
 	fork_init();
 }

@@ -52,6 +52,103 @@ test_program_with_its_own_operator_new() {
 	done
 }
 
+# replacing WHAT: a program that has WHAT of its own, and no more.
+replacing() {
+	needs g++
+	g++ -O2 -o some "-DREPLACES_$1" \
+		"$E2E_DIR/../victims/malloc_cxx_some.cc" || fail "g++ failed"
+	for options in "${every_heap[@]}"; do
+		unchanged env -u VICTIM_SHIM ./some
+	done
+	contains shim.out "$2"
+}
+
+test_plain_operators_replaced() { # 120 s
+	replacing PLAIN 'sized array: 1 1'
+}
+test_operators_of_arrays_replaced() { # 120 s
+	replacing ARRAYS 'sized array: 1 1'
+}
+test_aligned_operators_replaced() { # 120 s
+	replacing ALIGNED 'sized aligned array: 1 1'
+}
+test_operator_delete_replaced() { # 120 s
+	replacing DELETE 'sized array: 0 1'
+}
+test_malloc_under_the_operators_replaced() { # 120 s
+	replacing MALLOC 'nothrow array: 1 1'
+}
+
+# Only the library itself can throw what it catches.
+test_operators_linked_into_a_library() { # 120 s
+	needs g++
+	g++ -shared -fPIC -O2 -fno-inline -static-libstdc++ -static-libgcc \
+		-o lib_cxx.so "$E2E_DIR/../victims/malloc_cxx.cc" ||
+		fail "g++ failed"
+	under_every_heap "$victims/calls" "$PWD/lib_cxx.so" cxx_run
+}
+
+# Its small blocks are aligned to 8 bytes only, unless it is asked.
+test_operators_over_another_malloc() {
+	local both="$shim /usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4"
+
+	[[ -e ${both#* } ]] || skip "no libtcmalloc_minimal4"
+	compiled malloc_cxx
+	for options in '' heap=off; do
+		status env LD_PRELOAD="$both" ANONSHIM_OPTIONS="$options" \
+			"$victims/malloc_cxx"
+		equal "$status" 0 "exit status under '$options'"
+	done
+}
+
+# The addresses of functions, as such a program takes them, are its own.
+test_addresses_in_a_program_at_a_fixed_place() {
+	needs g++
+	g++ -g -O2 -fno-inline -fno-pie -no-pie -DTAKES_ADDRESSES \
+		-o heap_fixed "$E2E_DIR/../victims/heap_new.cc" ||
+		fail "g++ failed"
+	shown "rss(owner='heap_fixed', kind='heap') >= 3 * $least" ./heap_fixed
+}
+
+# A malloc of the program's -------------------------------------------------
+
+test_program_with_its_own_malloc() {
+	under_every_heap "$victims/malloc_own"
+}
+
+# It frees what it takes for libc's blocks; heap=owner would give it others.
+test_program_with_its_own_free() {
+	for options in '' heap=off; do fine "$victims/malloc_own_free"; done
+}
+
+test_program_that_links_another_malloc() {
+	local library linked=0
+
+	needs g++
+	for library in libjemalloc.so.2 libtcmalloc_minimal.so.4 \
+		libmimalloc.so.2; do
+		[[ -e /usr/lib/x86_64-linux-gnu/$library ]] || continue
+		links_another "$library"
+		linked=1
+	done
+	((linked)) || skip "no other malloc is installed"
+}
+
+links_another() {
+	gcc -I"$E2E_DIR/../../include" -O2 -fno-builtin -o linked \
+		"$E2E_DIR/../victims/malloc_linked.c" -Wl,--no-as-needed \
+		"/usr/lib/x86_64-linux-gnu/$1" || fail "gcc failed"
+	for options in '' heap=off; do
+		unchanged env -u VICTIM_SHIM ./linked
+	done
+	grep -qE '(^| )1[0-9]{3}( |$)' shim.out || fail "its own was not asked"
+	with verbose=1 ./linked 2>said >/dev/null
+	contains said "malloc is $1's and left alone; heap=owner"
+	start with heap=owner ./linked hold
+	shows "rss(owner='linked', kind='heap') >= $least"
+	stop
+}
+
 # Threads and processes -----------------------------------------------------
 
 threads() { under_every_heap "$victims/malloc_threads" "$@"; }

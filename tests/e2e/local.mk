@@ -31,6 +31,8 @@ e2e_victims = \
 	tests/victims/malloc_early \
 	tests/victims/malloc_face \
 	tests/victims/malloc_limits \
+	tests/victims/malloc_own \
+	tests/victims/malloc_own_free \
 	tests/victims/malloc_threads \
 	tests/victims/many_threads \
 	tests/victims/many_vmas \
@@ -68,6 +70,9 @@ e2e_no_builtin = $(AM_CFLAGS) -fno-builtin
 tests_victims_malloc_early_CFLAGS = $(e2e_no_builtin)
 tests_victims_malloc_face_CFLAGS = $(e2e_no_builtin)
 tests_victims_malloc_limits_CFLAGS = $(e2e_no_builtin)
+tests_victims_malloc_own_CFLAGS = $(e2e_no_builtin)
+tests_victims_malloc_own_free_SOURCES = tests/victims/malloc_own.c
+tests_victims_malloc_own_free_CFLAGS = $(e2e_no_builtin) -DOWNS_FREE
 tests_victims_malloc_threads_CFLAGS = $(e2e_no_builtin)
 tests_victims_statically_LDFLAGS = -all-static
 tests_victims_secure_LDADD = $(abs_top_builddir)/.libs/libanonshim.so
@@ -127,5 +132,6 @@ EXTRA_DIST += \
 	tests/e2e/programs.sh tests/e2e/runs.sh tests/e2e/stacks.sh \
 	tests/e2e/totals.sh tests/e2e/unchanged.sh \
 	tests/victims/heap_new.cc tests/victims/malloc_cxx.cc \
-	tests/victims/malloc_cxx_own.cc tests/victims/throws.cc \
+	tests/victims/malloc_cxx_own.cc tests/victims/malloc_cxx_some.cc \
+	tests/victims/malloc_linked.c tests/victims/throws.cc \
 	tests/victims/victim.h

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Takes three times 20 MiB as C++ programs do, and waits. */
+/*
+ * Takes three times 20 MiB as C++ programs do, and waits.  TAKES_ADDRESSES: of
+ * some of the functions that it calls.
+ */
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <list>
 #include <string>
@@ -37,8 +41,25 @@ __attribute__((noinline)) static void fill_strings()
 		strings.emplace_back(block - 1, 'x');
 }
 
+#ifdef TAKES_ADDRESSES
+static void *(*volatile address)(size_t);
+
+static void take_addresses()
+{
+	address = malloc;
+	free(address(1));
+	address = operator new;
+	free(address(1));
+	address = operator new[];
+	free(address(1));
+}
+#endif
+
 int main()
 {
+#ifdef TAKES_ADDRESSES
+	take_addresses();
+#endif
 	alarm(300);
 	fill_new();
 	fill_nodes();

@@ -413,6 +413,26 @@ static void sized_frees(bool wanted)
 		aligned_sized(NULL, 16, 5);
 }
 
+/* ---- operators, where there is no C++ library ---- */
+
+static void operators_without_a_library(void)
+{
+	static const char *const names[] = {"_ZnwmRKSt9nothrow_t",
+					    "_ZnamRKSt9nothrow_t"};
+
+	for (unsigned i = 0; i < 2; i++) {
+		void *(*f)(size_t, const void *) =
+			(void *(*)(size_t, const void *))dlsym(RTLD_DEFAULT,
+							       names[i]);
+
+		if (!f)
+			continue;
+		free(f(100, ""));
+		for (unsigned k = 0; k < HUGE_SIZES; k++)
+			CHECK(!f(huge_sizes[k], ""));
+	}
+}
+
 /* ---- what malloc says of itself ---- */
 
 static size_t in_use(void)
@@ -555,6 +575,7 @@ int main(int argc, char **argv)
 	products_overflow();
 	free_keeps_errno();
 	sized_frees(ours);
+	operators_without_a_library();
 	counts();
 	speaks();
 	tuned();
