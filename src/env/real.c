@@ -4,6 +4,7 @@
  */
 #include "env/real.h"
 
+#include "base/glob.h"
 #include "base/sys.h"
 
 #include <dlfcn.h>
@@ -205,6 +206,43 @@ const char *real_other_library(const char *name)
 		return NULL;
 	slash = strrchr(map->l_name, '/');
 	return slash ? slash + 1 : map->l_name;
+}
+
+/* What a library takes from others comes first, and is in no hash chain. */
+static bool imports(const struct link_map *map, const char *names)
+{
+	const ElfW(Sym) *symbols = NULL;
+	const char *text = NULL;
+	const uint32_t *hash = NULL;
+
+	for (const ElfW(Dyn) *d = map->l_ld; d && d->d_tag != DT_NULL; d++) {
+		if (d->d_tag == DT_SYMTAB)
+			symbols = (const void *)d->d_un.d_ptr;
+		else if (d->d_tag == DT_STRTAB)
+			text = (const void *)d->d_un.d_ptr;
+		else if (d->d_tag == DT_GNU_HASH)
+			hash = (const void *)d->d_un.d_ptr;
+	}
+	/* the vDSO's are not relocated */
+	if (!symbols || !text || !hash || (uintptr_t)hash < map->l_addr)
+		return false;
+	for (uint32_t i = 1; i < hash[1]; i++)
+		if (symbols[i].st_shndx == SHN_UNDEF &&
+		    glob_match_list(names, text + symbols[i].st_name))
+			return true;
+	return false;
+}
+
+const char *real_importer(const char *names)
+{
+	struct link_map *map = library_of(&real);
+
+	while (map && map->l_prev)
+		map = map->l_prev;
+	for (; map; map = map->l_next)
+		if (imports(map, names))
+			return map->l_name;
+	return NULL;
 }
 
 void *real_next(const char *name)

@@ -66,6 +66,12 @@ bool real_is_ours(const char *name);
 /* The library, without its path, whose NAME comes next; NULL: libc's does. */
 const char *real_other_library(const char *name);
 
+/*
+ * The first library, as "" the program, that takes a function from another
+ * whose name is one of NAMES (patterns, glob.h), or NULL.
+ */
+const char *real_importer(const char *names);
+
 /* The next definition of NAME, or NULL. */
 void *real_next(const char *name);
 

@@ -63,9 +63,15 @@ static bool divided(void)
 	return family.malloc != family.free || family.malloc != family.realloc;
 }
 
+/* Functions that take a block and are not of the family: those of jemalloc,
+ * tcmalloc and mimalloc. */
+static const char strangers[] =
+	"sallocx:dallocx:sdallocx:rallocx:xallocx:je_*:tc_*:mi_*:"
+	"MallocExtension_*:_ZN15MallocExtension*";
+
 /*
  * Who links another malloc may give its blocks to functions that only that one
- * has.
+ * has; where nobody does, the shim's serves as well.
  */
 static bool left_alone(void)
 {
@@ -75,6 +81,8 @@ static bool left_alone(void)
 		return false;
 	whose = divided() ? "in part the program"
 			  : real_other_library("malloc");
+	if (whose && !divided() && !real_importer(strangers))
+		return false;
 	if (whose)
 		say_left(whose);
 	return whose;
