@@ -5,47 +5,29 @@
  */
 #include "victim.h"
 
-#include <dlfcn.h>
+#include <stddef.h>
 
 #define BLOCKS 20480
 #define BLOCK 1000
 
-static size_t jemalloc_size(void *p)
-{
-	size_t (*size)(const void *, int) =
-		(size_t(*)(const void *, int))dlsym(RTLD_DEFAULT, "sallocx");
+/* What the malloc that is linked does not have stays NULL. */
+#define WEAK __attribute__((weak))
 
-	return size ? size(p, 0) : 0;
-}
-
-static size_t size_of(const char *function, void *p)
-{
-	size_t (*size)(const void *) =
-		(size_t(*)(const void *))dlsym(RTLD_DEFAULT, function);
-
-	return size ? size(p) : 0;
-}
+WEAK size_t sallocx(const void *p, int flags);
+WEAK size_t tc_malloc_size(void *p);
+WEAK size_t mi_usable_size(const void *p);
+WEAK void dallocx(void *p, int flags);
+WEAK void tc_free(void *p);
+WEAK void mi_free(void *p);
 
 static void give_back(void *p)
 {
-	static const char *const functions[] = {"je_free", "tc_free", "mi_free",
-						NULL};
-	void (*dallocx)(void *, int) =
-		(void (*)(void *, int))dlsym(RTLD_DEFAULT, "dallocx");
-
-	if (dallocx) {
+	if (dallocx)
 		dallocx(p, 0);
-		return;
-	}
-	for (const char *const *f = functions; *f; f++) {
-		void (*give)(void *) =
-			(void (*)(void *))dlsym(RTLD_DEFAULT, *f);
-
-		if (give) {
-			give(p);
-			return;
-		}
-	}
+	else if (tc_free)
+		tc_free(p);
+	else if (mi_free)
+		mi_free(p);
 }
 
 int main(int argc, char **argv)
@@ -60,9 +42,9 @@ int main(int argc, char **argv)
 	}
 	if (argc > 1 && !strcmp(argv[1], "hold"))
 		victim_wait();
-	printf("%zu %zu %zu\n", jemalloc_size(held[0]),
-	       size_of("tc_malloc_size", held[0]),
-	       size_of("mi_usable_size", held[0]));
+	printf("%zu %zu %zu\n", sallocx ? sallocx(held[0], 0) : 0,
+	       tc_malloc_size ? tc_malloc_size(held[0]) : 0,
+	       mi_usable_size ? mi_usable_size(held[0]) : 0);
 	for (size_t i = 0; i < BLOCKS; i++)
 		give_back(held[i]);
 	puts("done");
