@@ -372,7 +372,8 @@ Test(cache, destructors_ask_too)
 	cr_assert_eq(live_all(), 0);
 	caches_flush();
 	cr_assert_eq(out_of_a(), 0);
-	cr_assert_eq(after_ours, 50, "but in the last round it is the heap's");
+	/* a round sooner for a thread whose beginning was not seen */
+	cr_assert_eq(after_ours, 100, "but in the last it is the heap's");
 }
 
 /* Fork -------------------------------------------------------------------- */
