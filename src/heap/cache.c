@@ -25,6 +25,7 @@
 #define WARM_MAX 4 /* heaps of ended threads that keep their blocks */
 #define TICKS 256  /* batches between looks at the clock */
 #define DECAY_NS UINT64_C(100000000) /* between arenas */
+#define DECAYS_MAX 8		     /* at once, after a pause */
 
 /* In which of a thread's rounds of destructors its heap ends: the last. */
 #ifdef __SANITIZE_THREAD__
@@ -36,6 +37,8 @@
 static struct thread_heap no_heap;
 __thread struct thread_heap *thread_heap
 	__attribute__((tls_model("initial-exec"))) = &no_heap;
+__thread unsigned thread_calls __attribute__((tls_model("initial-exec"))) =
+	CALLS;
 static struct slot no_slot;
 __thread struct slots thread_slots
 	__attribute__((tls_model("initial-exec"))) = {&no_slot, 0};
@@ -462,32 +465,45 @@ bool thread_heap_ended(void)
 	return life.ended;
 }
 
-/* Give back in time what nobody asks for: jemalloc looks after busy arenas
- * only. */
 static void decay_next(void)
 {
-	static uint64_t last;
 	static unsigned current;
+	unsigned next = __atomic_load_n(&current, __ATOMIC_RELAXED) + 1;
+
+	if (next >= ARENAS_MAX || !arena_get(next))
+		next = ARENA_SHARED_ID;
+	__atomic_store_n(&current, next, __ATOMIC_RELAXED);
+	arena_decay(arena_get(next), false);
+}
+
+/* jemalloc looks after busy arenas only. */
+static void decay_some(void)
+{
+	static uint64_t last;
 	uint64_t now = guard_ready ? sys_now_ns() : 0; /* not in a sandbox */
 	uint64_t before = __atomic_load_n(&last, __ATOMIC_RELAXED);
-	unsigned next;
+	uint64_t n = (now - before) / DECAY_NS;
 
-	if (!now || now - before < DECAY_NS ||
+	if (!now || !n ||
 	    !__atomic_compare_exchange_n(&last, &before, now, false,
 					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return;
-	next = current + 1;
-	if (next >= ARENAS_MAX || !arena_get(next))
-		next = ARENA_SHARED_ID;
-	current = next;
 	cool_one();
-	arena_decay(arena_get(next), false);
+	for (unsigned i = 0; i < n && i < DECAYS_MAX; i++)
+		decay_next();
 }
 
 static void tick(struct thread_heap *t)
 {
 	if (++t->ticks % TICKS == 0)
-		decay_next();
+		decay_some();
+}
+
+void caches_tick(void)
+{
+	thread_calls = CALLS;
+	if (thread_heap != &no_heap)
+		decay_some();
 }
 
 int caches_init(void)

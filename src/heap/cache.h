@@ -63,6 +63,17 @@ extern __thread struct thread_heap *thread_heap
 extern __thread struct slots thread_slots
 	__attribute__((tls_model("initial-exec")));
 
+/* Calls of malloc until it is time to look at the clock. */
+#define CALLS 1000
+extern __thread unsigned thread_calls
+	__attribute__((tls_model("initial-exec")));
+
+/* Count one; true: caches_tick() is due, which the slow path sees to. */
+static inline bool cache_due(void)
+{
+	return __builtin_expect(!--thread_calls, 0);
+}
+
 static inline struct slot *slot_of(uintptr_t pc)
 {
 	return &thread_slots.at[(pc ^ pc >> 9) & thread_slots.mask];
@@ -145,6 +156,9 @@ bool cache_give(struct thread_heap *t, struct arena *a, unsigned class,
 
 /* Returns 0 or -errno. */
 int caches_init(void);
+
+/* Give the kernel back in time what nobody asks for. */
+void caches_tick(void);
 
 /* Give the arenas back what this thread and those that ended keep. */
 void caches_flush(void);

@@ -277,6 +277,8 @@ void *heap_alloc(size_t size, size_t alignment, bool zero,
 			  ? pop_through(size, caller)
 			  : NULL;
 
+	if (!thread_calls)
+		caches_tick();
 	if (p)
 		return zero ? memset(p, 0, size) : p;
 	return heap_take(size, alignment, zero, false, caller);

@@ -29,7 +29,7 @@
 #define SITE_SHARE_FINE 64
 /* Arenas left to owners. */
 #define SITES_ARENAS_MAX (ARENAS_MAX / 4)
-#define SITES_ARENAS_MAX_FINE (ARENAS_MAX * 3 / 4)
+#define SITES_ARENAS_MAX_FINE (ARENAS_MAX / 2)
 
 #define OWNERS_MAX 4096
 #define PLACES_MAX 32768

@@ -31,7 +31,7 @@ static SLOW void *malloc_slowly(size_t size)
 
 EXPORT void *malloc(size_t size)
 {
-	void *p = cache_pop(size, CALLER);
+	void *p = cache_due() ? NULL : cache_pop(size, CALLER);
 
 	return LIKELY(p) ? p : malloc_slowly(size);
 }

@@ -142,7 +142,7 @@ static SLOW void *new_slowly(size_t size)
 /* Where malloc is the program's, no caller of this has a slot. */
 void *new_plain(size_t size)
 {
-	void *p = cache_pop(size, CALLER);
+	void *p = cache_due() ? NULL : cache_pop(size, CALLER);
 
 	return LIKELY(p) ? p : new_slowly(size);
 }
@@ -153,7 +153,7 @@ void *new_array(size_t size)
 
 	if (!LIKELY(family.operator_new))
 		return new_plain(size);
-	p = cache_pop(size, CALLER);
+	p = cache_due() ? NULL : cache_pop(size, CALLER);
 	return LIKELY(p) ? p : new_slowly(size);
 }
 
