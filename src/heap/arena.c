@@ -119,13 +119,14 @@ int arenas_init(void)
 
 /* Making ------------------------------------------------------------------ */
 
+/* What jemalloc keeps of it does not lie beside what the program writes. */
 static bool je_arena_make(struct arena *a)
 {
-	struct extent_hooks *hooks = &a->hooks;
+	struct arena_config config = {.hooks = &a->hooks};
 	size_t len = sizeof(a->je);
 
-	return !ahj_mallctl("arenas.create", &a->je, &len, &hooks,
-			    sizeof(hooks));
+	return !ahj_mallctl("experimental.arenas_create_ext", &a->je, &len,
+			    &config, sizeof(config));
 }
 
 static bool je_cache_make(struct arena *a)

@@ -34,6 +34,12 @@ struct extent_hooks {
 		      size_t size_b, bool committed, unsigned arena);
 };
 
+/* jemalloc's arena_config_t. */
+struct arena_config {
+	struct extent_hooks *hooks;
+	bool metadata_use_hooks; /* whether its own records lie there too */
+};
+
 /* The flags of the calls that end in x. */
 #define JE_ALIGN(a) ((int)__builtin_ctzl(a))
 #define JE_ZERO 0x40

@@ -235,7 +235,7 @@ test_sabotage_of_owners_is_seen() {
 
 # 20 MiB an owner in blocks of 112 bytes (heap_owners); the first few may lie
 # with the small owners'.
-least=19456
+least=19200
 most=23000
 
 owned() { echo "$least <= rss(owner='$1', kind='heap') <= $most"; }

@@ -123,6 +123,19 @@ Test(arena, is_recorded_and_there_are_enough)
 	cr_assert_not_null(arena_take_large(last, MIB, 1, false, false));
 }
 
+/* jemalloc's own records cannot be reached out of a block. */
+Test(arena, nothing_but_blocks_is_in_its_windows)
+{
+	struct arena *b = arena_for("b");
+	void *block;
+
+	cr_assert_eq(b->window.mapped, 0);
+	cr_assert_eq(arena_take(b, 1, &block, 1), 1);
+	cr_assert_eq(arena_at(block), b);
+	cr_assert_eq((uintptr_t)block & ~(PAGE - 1),
+		     b->window.top - b->window.mapped);
+}
+
 /* Large blocks ------------------------------------------------------------ */
 
 Test(arena, large_blocks)
