@@ -31,6 +31,7 @@ e2e_victims = \
 	tests/victims/malloc_early \
 	tests/victims/malloc_face \
 	tests/victims/malloc_limits \
+	tests/victims/malloc_space \
 	tests/victims/malloc_threads \
 	tests/victims/many_threads \
 	tests/victims/many_vmas \
@@ -68,6 +69,7 @@ e2e_no_builtin = $(AM_CFLAGS) -fno-builtin
 tests_victims_malloc_early_CFLAGS = $(e2e_no_builtin)
 tests_victims_malloc_face_CFLAGS = $(e2e_no_builtin)
 tests_victims_malloc_limits_CFLAGS = $(e2e_no_builtin)
+tests_victims_malloc_space_CFLAGS = $(e2e_no_builtin)
 tests_victims_malloc_threads_CFLAGS = $(e2e_no_builtin)
 tests_victims_statically_LDFLAGS = -all-static
 tests_victims_secure_LDADD = $(abs_top_builddir)/.libs/libanonshim.so
