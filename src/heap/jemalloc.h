@@ -22,8 +22,10 @@ struct extent_hooks {
 		       unsigned arena);
 	void *dalloc;
 	void *destroy;
-	void *commit;
-	void *decommit;
+	bool (*commit)(struct extent_hooks *, void *addr, size_t size,
+		       size_t offset, size_t len, unsigned arena);
+	bool (*decommit)(struct extent_hooks *, void *addr, size_t size,
+			 size_t offset, size_t len, unsigned arena);
 	void *purge_lazy;
 	bool (*purge_forced)(struct extent_hooks *, void *addr, size_t size,
 			     size_t offset, size_t len, unsigned arena);

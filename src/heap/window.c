@@ -14,9 +14,11 @@
 #include "track/site.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 /* Where window 0 may be: below are programs that are not PIE, and the hints
@@ -42,6 +44,10 @@
 /* Of so many bytes the kernel is asked whether it has them. */
 #define MUCH_BYTES ((size_t)64 << 20)
 
+/* The least that is unmapped, and how many holes there may be. */
+#define LEAVES_BYTES ((size_t)1 << 20)
+#define LEAVES_HOLES 256
+
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -51,6 +57,7 @@ struct lock window_lock = LOCK_INIT(LOCK_WINDOW);
 
 uint8_t window_arenas[WINDOWS];
 static size_t opened;
+static bool strict;
 static bool recorded; /* whether the region map is ours; under window_lock */
 
 /* All at once: later calls may be such as a filter of the program's kills. */
@@ -72,9 +79,23 @@ static void draw(void)
 		drawn.base = sys_now_ns() >> 4;
 }
 
+/* Whether the kernel commits itself to no more than there is. */
+static bool is_strict(void)
+{
+	long fd = sys_open("/proc/sys/vm/overcommit_memory", O_RDONLY, 0);
+	char mode = 0;
+
+	if (sys_failed(fd))
+		return false;
+	sys_read((int)fd, &mode, 1);
+	sys_close((int)fd);
+	return mode == '2';
+}
+
 void window_init(void)
 {
 	draw();
+	strict = is_strict();
 	window_base = LOWEST + (drawn.base % BASES) * WINDOW_BYTES;
 }
 
@@ -247,4 +268,70 @@ void *window_grow(struct window *w, void *at, size_t size, size_t alignment,
 	start = grow(w, (uintptr_t)at, size, alignment, site);
 	end(entered);
 	return (void *)start;
+}
+
+/*
+ * Whether what is mapped counts against a limit.  Not asked, and not so, where
+ * the program has confined itself and a call could be its last.
+ */
+static bool counted(void)
+{
+	static const int which[] = {RLIMIT_AS, RLIMIT_DATA};
+	struct rlimit64 limit;
+
+	if (!recorded || strict)
+		return recorded;
+	for (size_t i = 0; i < sizeof(which) / sizeof(*which); i++)
+		if (!sys_call(SYS_prlimit64, 0, which[i], 0, (long)&limit, 0,
+			      0) &&
+		    limit.rlim_cur != RLIM64_INFINITY)
+			return true;
+	return false;
+}
+
+bool window_counts(void)
+{
+	bool entered;
+	bool counts = false;
+
+	if (begin(&entered)) {
+		counts = counted();
+		end(entered);
+	}
+	return counts;
+}
+
+bool window_leave(struct window *w, void *p, size_t size)
+{
+	uintptr_t start = (uintptr_t)p;
+	bool left, entered;
+
+	if (size < LEAVES_BYTES || !begin(&entered))
+		return false;
+	left = size >= w->mapped / LEAVES_HOLES && counted() &&
+	       !sys_munmap(p, size);
+	if (left) {
+		region_clear(start, start + size);
+		__atomic_store_n(&w->mapped, w->mapped - size,
+				 __ATOMIC_RELAXED);
+	}
+	end(entered);
+	return left;
+}
+
+bool window_return(struct window *w, void *p, size_t size, uint32_t site)
+{
+	uintptr_t start = (uintptr_t)p;
+	bool entered, returned;
+
+	if (!begin(&entered))
+		return false;
+	returned = !map_here(start, size);
+	if (returned) {
+		record(start, start + size, site, 0);
+		__atomic_store_n(&w->mapped, w->mapped + size,
+				 __ATOMIC_RELAXED);
+	}
+	end(entered);
+	return returned;
 }

@@ -112,4 +112,16 @@ void window_init(void);
 void *window_grow(struct window *w, void *at, size_t size, size_t alignment,
 		  uint32_t site);
 
+/* Whether there is a limit that counts what is mapped. */
+bool window_counts(void);
+
+/*
+ * Unmap SIZE bytes of W's at P, which nothing is in, where they are many and
+ * there is such a limit.  Returns whether that was done.
+ */
+bool window_leave(struct window *w, void *p, size_t size);
+
+/* Map what window_leave() unmapped, or a part.  Returns whether it could. */
+bool window_return(struct window *w, void *p, size_t size, uint32_t site);
+
 #endif

@@ -168,6 +168,11 @@ test_out_of_data() { # 120 s
 	limits data
 }
 
+test_space_goes_back_to_mmap() { # 120 s
+	under_every_heap "$victims/malloc_space" as
+	under_every_heap "$victims/malloc_space" data
+}
+
 # Absurd sizes are refused as libc's malloc refuses them, at no cost.
 test_huge_blocks() { # 120 s
 	under_every_heap "$victims/malloc_space" huge

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
@@ -400,6 +401,128 @@ Test(window, a_kernel_that_maps_elsewhere, .init = start)
 	cr_assert_neq(mincore(elsewhere, PAGE, (unsigned char[1]){0}), 0,
 		      "what it mapped is unmapped");
 	cr_assert_eq(errno, ENOMEM);
+}
+
+/* Space that is given up --------------------------------------------------- */
+
+/* Counts address space, and takes none away. */
+static void limit(int what)
+{
+	struct rlimit to = {.rlim_cur = (rlim_t)1 << 46,
+			    .rlim_max = to.rlim_cur};
+
+	cr_assert_eq(setrlimit(what, &to), 0);
+}
+
+static bool mapped(char *p)
+{
+	return !mincore(p, PAGE, (unsigned char[1]){0});
+}
+
+static bool is_known(char *p)
+{
+	bool known;
+
+	guard_enter();
+	region_lock_take();
+	known = region_at((uintptr_t)p) != NULL;
+	region_lock_drop();
+	guard_leave();
+	return known;
+}
+
+static void leaves_and_returns(void)
+{
+	char *p = grow(&one, 8 * MIB, PAGE);
+
+	memset(p, 1, 8 * MIB);
+	cr_assert(window_leave(&one, p + 2 * MIB, 4 * MIB));
+	cr_assert(mapped(p + 2 * MIB - PAGE) && mapped(p + 6 * MIB));
+	cr_assert_not(mapped(p + 2 * MIB) || mapped(p + 6 * MIB - PAGE));
+	cr_assert(is_known(p) && is_known(p + 6 * MIB));
+	cr_assert_not(is_known(p + 2 * MIB) || is_known(p + 6 * MIB - PAGE));
+	cr_assert_eq(one.mapped, 4 * MIB);
+	cr_assert_eq(grow(&one, PAGE, PAGE), p + 8 * MIB);
+
+	cr_assert(window_return(&one, p + 3 * MIB, MIB, site_brk));
+	for (size_t i = 0; i < MIB; i++)
+		cr_assert_eq(p[3 * MIB + i], 0);
+	memset(p + 3 * MIB, 1, MIB);
+	cr_assert(is_known(p + 3 * MIB));
+	cr_assert_not(mapped(p + 3 * MIB - PAGE) || mapped(p + 4 * MIB));
+	cr_assert_eq(one.mapped, 5 * MIB + PAGE);
+	cr_assert_eq(anonshim_registry->flags & REGISTRY_INEXACT, 0);
+}
+
+Test(window, leaves_address_space_that_is_limited, .init = start)
+{
+	limit(RLIMIT_AS);
+	leaves_and_returns();
+}
+
+Test(window, leaves_data_that_is_limited, .init = start)
+{
+	limit(RLIMIT_DATA);
+	leaves_and_returns();
+}
+
+Test(window, leaves_nothing_that_is_not_limited, .init = start)
+{
+	char *p = grow(&one, 8 * MIB, PAGE);
+
+	limit(RLIMIT_STACK);
+	cr_assert_not(window_counts());
+	cr_assert_not(window_leave(&one, p, 8 * MIB));
+	cr_assert(mapped(p));
+	limit(RLIMIT_AS);
+	cr_assert(window_counts());
+	cr_assert_not(window_leave(&one, p, MIB - PAGE), "nor what is little");
+	cr_assert(mapped(p));
+}
+
+/* A filter of the program's may kill for asking. */
+Test(window, leaves_nothing_when_confined, .init = start)
+{
+	char *p = grow(&one, 8 * MIB, PAGE);
+	unsigned before;
+
+	limit(RLIMIT_AS);
+	guard_ready = false;
+	fault_set(SYS_prlimit64, -EPERM, 0, -1);
+	before = fault_count();
+	cr_assert_not(window_counts());
+	cr_assert_not(window_leave(&one, p, 8 * MIB));
+	cr_assert_eq(fault_count(), before, "it asked");
+	cr_assert(mapped(p));
+}
+
+Test(window, holes_are_few, .init = start)
+{
+	char *p = grow(&one, GIB, PAGE);
+	unsigned left = 0;
+
+	limit(RLIMIT_AS);
+	for (size_t at = 0; at < GIB; at += 2 * MIB)
+		left += window_leave(&one, p + at, MIB);
+	cr_assert_eq(left, 0);
+	for (size_t at = 0; at < GIB; at += 8 * MIB)
+		left += window_leave(&one, p + at, 4 * MIB);
+	cr_assert_eq(left, GIB / (8 * MIB));
+}
+
+Test(window, what_is_in_the_way_stays_when_it_returns, .init = start)
+{
+	char *p = grow(&one, 8 * MIB, PAGE);
+	char *theirs;
+
+	limit(RLIMIT_AS);
+	cr_assert(window_leave(&one, p, 4 * MIB));
+	theirs = foreign((uintptr_t)p + MIB);
+	cr_assert_not(window_return(&one, p, 4 * MIB, site_brk));
+	cr_assert(window_return(&one, p, MIB, site_brk));
+	assert_untouched(theirs);
+	fault_set(SYS_mmap, -ENOMEM, 0, -1);
+	cr_assert_not(window_return(&one, p + 2 * MIB, MIB, site_brk));
 }
 
 #define THREADS 4
