@@ -21,6 +21,13 @@
 #define ROOM_TIMES 4
 #define ROOM_MAX_BYTES ((size_t)64 << 20)
 
+/*
+ * Arenas grow by more and more, at most so much at a time: pieces do not merge,
+ * but what is in none of them is little.
+ */
+#define GROW_BYTES ((size_t)32 << 20)
+#define ROUND_BYTES ((size_t)1 << 20)
+
 struct arena *arenas[ARENAS_MAX];
 struct arena *arena_shared;
 int64_t arena_total;
@@ -41,18 +48,52 @@ static void direct_add(struct arena *a, int64_t bytes)
 
 /* What jemalloc asks of an arena ----------------------------------------- */
 
+static bool pads; /* jemalloc adds a page to large blocks */
+
+/*
+ * For a block that is larger than that jemalloc first asks for a round size,
+ * then for what the block needs, which is never round where it pads blocks.
+ */
+static bool is_generous(size_t size)
+{
+	return pads && size > GROW_BYTES && !(size & (ROUND_BYTES - 1));
+}
+
 static void *hook_alloc(struct extent_hooks *hooks, void *at, size_t size,
 			size_t alignment, bool *zero, bool *commit, unsigned je)
 {
 	struct arena *a = (struct arena *)hooks;
-	void *p = window_grow(&a->window, at, size, alignment, a->site);
+	void *p;
 
 	(void)je;
+	if (is_generous(size) && window_counts())
+		return NULL;
+	p = window_grow(&a->window, at, size, alignment, a->site);
 	if (p) {
 		*zero = true;
 		*commit = true;
 	}
 	return p;
+}
+
+/* Like those below, true where nothing was done. */
+static bool hook_commit(struct extent_hooks *hooks, void *addr, size_t size,
+			size_t offset, size_t len, unsigned je)
+{
+	struct arena *a = (struct arena *)hooks;
+
+	(void)size, (void)je;
+	return !window_return(&a->window, (char *)addr + offset, len, a->site);
+}
+
+/* Memory that is free and purged: its address space may be wanted, too. */
+static bool hook_decommit(struct extent_hooks *hooks, void *addr, size_t size,
+			  size_t offset, size_t len, unsigned je)
+{
+	struct arena *a = (struct arena *)hooks;
+
+	(void)size, (void)je;
+	return !window_leave(&a->window, (char *)addr + offset, len);
 }
 
 static bool hook_purge(struct extent_hooks *hooks, void *addr, size_t size,
@@ -83,6 +124,8 @@ static bool hook_merge(struct extent_hooks *hooks, void *a, size_t size_a,
 
 static const struct extent_hooks arena_hooks = {
 	.alloc = hook_alloc,
+	.commit = hook_commit,
+	.decommit = hook_decommit,
 	.purge_forced = hook_purge,
 	.split = hook_split,
 	.merge = hook_merge,
@@ -99,11 +142,13 @@ int arenas_init(void)
 {
 	size_t mib[4];
 	size_t mib_len = 4;
+	size_t pads_len = sizeof(pads);
 
 	if (ahj_mallctlnametomib("experimental.batch_alloc", batch_mib,
 				 &batch_mib_len) ||
 	    ahj_mallctlnametomib("arenas.bin.0.nregs", mib, &mib_len))
 		return -ENOMEM;
+	ahj_mallctl("config.cache_oblivious", &pads, &pads_len, NULL, 0);
 	for (unsigned class = 1; class < HEAP_CLASSES; class ++) {
 		uint32_t regions = 0;
 		size_t len = sizeof(regions);
@@ -119,13 +164,26 @@ int arenas_init(void)
 
 /* Making ------------------------------------------------------------------ */
 
+/* What jemalloc keeps of it does not lie beside what the program writes. */
 static bool je_arena_make(struct arena *a)
 {
-	struct extent_hooks *hooks = &a->hooks;
+	struct arena_config config = {.hooks = &a->hooks};
 	size_t len = sizeof(a->je);
 
-	return !ahj_mallctl("arenas.create", &a->je, &len, &hooks,
-			    sizeof(hooks));
+	return !ahj_mallctl("experimental.arenas_create_ext", &a->je, &len,
+			    &config, sizeof(config));
+}
+
+static bool je_growth_limit(const struct arena *a)
+{
+	size_t limit = GROW_BYTES;
+	size_t mib[3];
+	size_t len = 3;
+
+	if (ahj_mallctlnametomib("arena.0.retain_grow_limit", mib, &len))
+		return false;
+	mib[1] = a->je;
+	return !ahj_mallctlbymib(mib, len, NULL, NULL, &limit, sizeof(limit));
 }
 
 static bool je_cache_make(struct arena *a)
@@ -158,7 +216,7 @@ struct arena *arena_make(uint32_t site, bool shared)
 	a->record = table_at(t, a->id);
 	a->record->site = site;
 	a->record->flags = shared ? ARENA_SHARED : 0;
-	if (!je_arena_make(a) || !je_cache_make(a)) {
+	if (!je_arena_make(a) || !je_growth_limit(a) || !je_cache_make(a)) {
 		a->record->site = 0;
 		return NULL;
 	}

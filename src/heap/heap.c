@@ -254,17 +254,23 @@ static void *libc_alloc(size_t size, size_t alignment, bool zero)
 	return zero ? real.calloc(1, size) : real.malloc(size);
 }
 
+/* No window takes it; libc may, where there is so much memory. */
+static bool is_huge(size_t size, size_t alignment)
+{
+	return size > WINDOW_BLOCK_MAX || alignment > WINDOW_BLOCK_MAX - size;
+}
+
 static void *heap_take(size_t size, size_t alignment, bool zero, bool grows,
 		       const struct unwind_start *caller)
 {
 	int err = errno;
 	void *p = NULL;
 
-	if (heap_state != HEAP_RUNS)
+	if (heap_state != HEAP_RUNS || is_huge(size, alignment))
 		return libc_alloc(size, alignment, zero);
 	if (thread_heap_ended())
 		p = libc_alloc(size, alignment, zero);
-	else if (size <= PTRDIFF_MAX)
+	else
 		p = alloc(size, alignment, zero, grows, caller);
 	errno = p ? err : ENOMEM;
 	return p;

@@ -22,8 +22,10 @@ struct extent_hooks {
 		       unsigned arena);
 	void *dalloc;
 	void *destroy;
-	void *commit;
-	void *decommit;
+	bool (*commit)(struct extent_hooks *, void *addr, size_t size,
+		       size_t offset, size_t len, unsigned arena);
+	bool (*decommit)(struct extent_hooks *, void *addr, size_t size,
+			 size_t offset, size_t len, unsigned arena);
 	void *purge_lazy;
 	bool (*purge_forced)(struct extent_hooks *, void *addr, size_t size,
 			     size_t offset, size_t len, unsigned arena);
@@ -32,6 +34,12 @@ struct extent_hooks {
 		      unsigned arena);
 	bool (*merge)(struct extent_hooks *, void *a, size_t size_a, void *b,
 		      size_t size_b, bool committed, unsigned arena);
+};
+
+/* jemalloc's arena_config_t. */
+struct arena_config {
+	struct extent_hooks *hooks;
+	bool metadata_use_hooks; /* whether its own records lie there too */
 };
 
 /* The flags of the calls that end in x. */

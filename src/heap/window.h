@@ -32,6 +32,12 @@
 /* Two bytes for every sixteen; the blocks end where the tags begin. */
 #define WINDOW_TAGS_AT (WINDOW_BYTES - WINDOW_BYTES / 8)
 
+/*
+ * The largest block, or alignment, or sum of both, that an arena serves: with
+ * what jemalloc rounds it up to it fits in any window.
+ */
+#define WINDOW_BLOCK_MAX (WINDOW_BYTES / 2)
+
 /* Before there is one: no address of the program's is in a window then. */
 #define WINDOW_NOWHERE (UINT64_C(1) << 63)
 
@@ -43,7 +49,6 @@ extern struct lock window_lock;
 struct window {
 	uint8_t arena; /* whose: 1 and up */
 	bool tagged;
-	bool dead;	       /* something else is in the way */
 	uintptr_t start;       /* of the window in use; 0: none yet */
 	uintptr_t top;	       /* end of the blocks' part in use */
 	uintptr_t classes_end; /* of the class map as mapped */
@@ -115,5 +120,17 @@ void window_init(void);
  */
 void *window_grow(struct window *w, void *at, size_t size, size_t alignment,
 		  uint32_t site);
+
+/* Whether there is a limit that counts what is mapped. */
+bool window_counts(void);
+
+/*
+ * Unmap SIZE bytes of W's at P, which nothing is in, where they are many and
+ * there is such a limit.  Returns whether that was done.
+ */
+bool window_leave(struct window *w, void *p, size_t size);
+
+/* Map what window_leave() unmapped, or a part.  Returns whether it could. */
+bool window_return(struct window *w, void *p, size_t size, uint32_t site);
 
 #endif

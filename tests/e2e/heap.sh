@@ -269,6 +269,53 @@ test_out_of_data() { # 120 s
 	limits data
 }
 
+test_space_goes_back_to_mmap() { # 120 s
+	under_every_heap "$victims/malloc_space" as
+	under_every_heap "$victims/malloc_space" data
+}
+
+# Absurd sizes are refused as libc's malloc refuses them, at no cost.
+test_huge_blocks() { # 120 s
+	under_every_heap "$victims/malloc_space" huge
+}
+
+# Where the kernel trusts everybody with everything they are all given.
+test_huge_blocks_on_trust() { # 120 s
+	[[ $E2E_LAB ]] || skip "changes a sysctl"
+	before=$(cat /proc/sys/vm/overcommit_memory)
+	trap 'echo "$before" >/proc/sys/vm/overcommit_memory; clean_up' EXIT
+	for mode in 1 2; do
+		echo "$mode" >/proc/sys/vm/overcommit_memory
+		under_every_heap "$victims/malloc_space" huge
+	done
+}
+
+# Addresses ------------------------------------------------------------------
+
+# Where blocks are in 16 runs, in hexadecimal: all that COMMAND... prints.
+addresses() {
+	for _ in {1..16}; do
+		with heap=owner "$@" "$victims/malloc_space" where
+	done
+}
+
+# digits FROM TO: how many different ones there are among these digits of 12.
+digits() { cut -c "$1-$2" found | sort -u | wc -l; }
+
+test_addresses_are_random() {
+	addresses env >found
+	! grep -qvxE '0x[0-9a-f]{12}' found || fail "of another form"
+	(($(digits 3 5) > 16)) || fail "windows are where they were"
+	(($(digits 6 8) > 16)) || fail "so they are in their windows"
+	(($(digits 9 11) > 16)) || fail "to the page"
+}
+
+test_addresses_are_not_if_told() {
+	setarch -R true || skip "no setarch -R"
+	addresses setarch -R >found
+	equal "$(digits 1 14)" 2 "addresses"
+}
+
 # The checker ---------------------------------------------------------------
 
 # checker [OPTION...] SEED OPERATIONS THREADS OWNERS
@@ -336,7 +383,7 @@ test_sabotage_of_owners_is_seen() {
 
 # 20 MiB an owner in blocks of 112 bytes (heap_owners); the first few may lie
 # with the small owners'.
-least=19456
+least=19200
 most=23000
 
 owned() { echo "$least <= rss(owner='$1', kind='heap') <= $most"; }

@@ -33,6 +33,7 @@ e2e_victims = \
 	tests/victims/malloc_limits \
 	tests/victims/malloc_own \
 	tests/victims/malloc_own_free \
+	tests/victims/malloc_space \
 	tests/victims/malloc_threads \
 	tests/victims/many_threads \
 	tests/victims/many_vmas \
@@ -73,6 +74,7 @@ tests_victims_malloc_limits_CFLAGS = $(e2e_no_builtin)
 tests_victims_malloc_own_CFLAGS = $(e2e_no_builtin)
 tests_victims_malloc_own_free_SOURCES = tests/victims/malloc_own.c
 tests_victims_malloc_own_free_CFLAGS = $(e2e_no_builtin) -DOWNS_FREE
+tests_victims_malloc_space_CFLAGS = $(e2e_no_builtin)
 tests_victims_malloc_threads_CFLAGS = $(e2e_no_builtin)
 tests_victims_statically_LDFLAGS = -all-static
 tests_victims_secure_LDADD = $(abs_top_builddir)/.libs/libanonshim.so

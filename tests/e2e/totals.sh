@@ -70,9 +70,9 @@ test_a_process_without_the_shim() {
 	holds "r['unattributed_kib'] >= 148"
 }
 
-# malloc was interrupted where its own records do not agree.
+# libc's malloc was interrupted where its own records do not agree.
 test_in_the_midst_of_malloc() {
-	start with '' "$victims/in_malloc"
+	start with heap=off "$victims/in_malloc"
 	shows "rss(owner='libc.so.6', site='malloc arena') >= 1024"
 	holds "r['unattributed_kib'] == 0"
 }

@@ -121,7 +121,8 @@ Test(heap, zero_where_it_was_used_before, .init = start)
 Test(heap, what_cannot_be_is_enomem, .init = start)
 {
 	static const size_t sizes[] = {PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1,
-				       SIZE_MAX, SIZE_MAX - 4096, WINDOW_BYTES};
+				       SIZE_MAX, SIZE_MAX - 4096,
+				       WINDOW_BYTES << 10};
 
 	for (unsigned i = 0; i < 5; i++)
 		for (unsigned zero = 0; zero < 2; zero++) {
@@ -204,7 +205,7 @@ Test(heap, realloc_that_cannot_be_leaves_the_block, .init = start)
 		cr_assert_null(resize(p, SIZE_MAX));
 		cr_assert_eq(errno, ENOMEM);
 		errno = 0;
-		cr_assert_null(resize(p, WINDOW_BYTES));
+		cr_assert_null(resize(p, WINDOW_BYTES << 10));
 		cr_assert_eq(errno, ENOMEM);
 		cr_assert(all(p, sizes[i], 'k'));
 		heap_free(p);

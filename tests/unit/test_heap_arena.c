@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define BATCH 64
@@ -121,6 +122,19 @@ Test(arena, is_recorded_and_there_are_enough)
 	}
 	cr_assert_eq(n, ARENAS_MAX - 1);
 	cr_assert_not_null(arena_take_large(last, MIB, 1, false, false));
+}
+
+/* jemalloc's own records cannot be reached out of a block. */
+Test(arena, nothing_but_blocks_is_in_its_windows)
+{
+	struct arena *b = arena_for("b");
+	void *block;
+
+	cr_assert_eq(b->window.mapped, 0);
+	cr_assert_eq(arena_take(b, 1, &block, 1), 1);
+	cr_assert_eq(arena_at(block), b);
+	cr_assert_eq((uintptr_t)block & ~(PAGE - 1),
+		     b->window.top - b->window.mapped);
 }
 
 /* Large blocks ------------------------------------------------------------ */
@@ -278,6 +292,76 @@ Test(arena, free_pages_go_back_as_time_tells)
 		arena_decay(a, false);
 	}
 	cr_assert_lt(pages_there(), before / 8);
+}
+
+#define ROOM (GIB)
+#define LARGE (600 * MIB)
+
+static size_t now_mapped(void)
+{
+	char line[64] = "";
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+	cr_assert_gt(read(fd, line, sizeof(line) - 1), 0);
+	close(fd);
+	return strtoul(line, NULL, 10) * PAGE;
+}
+
+static bool can_map(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p != MAP_FAILED && !munmap(p, size);
+}
+
+/* What is free is there for others; what they give back, for the arena. */
+Test(arena, address_space_goes_back_where_it_is_limited)
+{
+	struct rlimit to = {now_mapped() + ROOM, now_mapped() + ROOM};
+
+	cr_assert_eq(setrlimit(RLIMIT_AS, &to), 0);
+	for (unsigned turn = 0; turn < 3; turn++) {
+		char *p = arena_take_large(a, LARGE, 1, false, false);
+
+		cr_assert_not_null(p);
+		p[0] = p[LARGE - 1] = 1;
+		cr_assert_not(can_map(LARGE));
+		arena_give_large(a, p);
+		arena_decay(a, true);
+		cr_assert(can_map(LARGE));
+	}
+}
+
+static unsigned fill_up(size_t size, void **items, unsigned most)
+{
+	unsigned n = 0;
+
+	while (n < most &&
+	       (items[n] = arena_take_large(a, size, 1, false, false)))
+		memset(items[n++], 1, PAGE);
+	return n;
+}
+
+/* Unmapped, mapped again in other pieces, to the last. */
+Test(arena, all_the_space_is_had_again)
+{
+	static void *items[20000];
+	struct rlimit to = {now_mapped() + ROOM / 4, now_mapped() + ROOM / 4};
+	unsigned n;
+
+	cr_assert_eq(setrlimit(RLIMIT_AS, &to), 0);
+	for (unsigned turn = 0; turn < 6; turn++) {
+		size_t size = turn % 2 ? 100 * KIB : 3 * MIB;
+
+		n = fill_up(size, items, 20000);
+		cr_assert_geq(n * size, ROOM / 4 / 10 * 7, "%u of %zu", n,
+			      size);
+		while (n)
+			arena_give_large(a, items[--n]);
+		arena_decay(a, true);
+		cr_assert(can_map(ROOM / 4 / 10 * 8));
+	}
 }
 
 /* At once, and fork ------------------------------------------------------- */
