@@ -132,9 +132,16 @@ struct arena *arena_make(uint32_t site, bool shared)
 
 /* Batches ----------------------------------------------------------------- */
 
-static bool filling_take(struct arena *a)
+static bool holding; /* fork is near: nobody begins with a cache */
+
+static bool filling_try(struct arena *a)
 {
 	return !__atomic_exchange_n(&a->filling, 1, __ATOMIC_ACQUIRE);
+}
+
+static bool filling_take(struct arena *a)
+{
+	return !__atomic_load_n(&holding, __ATOMIC_RELAXED) && filling_try(a);
 }
 
 static void filling_drop(struct arena *a)
@@ -249,12 +256,12 @@ static bool hold(struct arena *a)
 {
 	uint64_t start;
 
-	if (filling_take(a))
+	if (filling_try(a))
 		return true;
 	start = sys_now_ns();
 	do {
 		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-		if (filling_take(a))
+		if (filling_try(a))
 			return true;
 	} while (sys_now_ns() - start < HOLD_NS);
 	return false;
@@ -266,6 +273,7 @@ static bool hold(struct arena *a)
  */
 void arenas_hold(void)
 {
+	__atomic_store_n(&holding, true, __ATOMIC_RELAXED);
 	for (unsigned i = 1; i <= made; i++)
 		held[i] = hold(arenas[i]);
 }
@@ -275,4 +283,5 @@ void arenas_release(void)
 	for (unsigned i = 1; i <= made; i++)
 		if (held[i])
 			filling_drop(arenas[i]);
+	__atomic_store_n(&holding, false, __ATOMIC_RELAXED);
 }
