@@ -228,9 +228,16 @@ struct arena *arena_make(uint32_t site, bool shared)
 
 /* Batches ----------------------------------------------------------------- */
 
+static bool holding; /* fork is near: nobody begins with a cache */
+
 static bool filling_try(struct arena *a)
 {
 	return !__atomic_exchange_n(&a->filling, 1, __ATOMIC_ACQUIRE);
+}
+
+static bool filling_take(struct arena *a)
+{
+	return !__atomic_load_n(&holding, __ATOMIC_RELAXED) && filling_try(a);
 }
 
 static void filling_drop(struct arena *a)
@@ -241,7 +248,7 @@ static void filling_drop(struct arena *a)
 /* Whether this thread has A's explicit cache now. */
 static bool filling_take(struct arena *a)
 {
-	if (!filling_try(a))
+	if (__atomic_load_n(&holding, __ATOMIC_RELAXED) || !filling_try(a))
 		return false;
 	if (!a->forked || je_cache_make(a)) {
 		a->forked = false;
@@ -483,6 +490,7 @@ static bool hold(struct arena *a)
  */
 void arenas_hold(void)
 {
+	__atomic_store_n(&holding, true, __ATOMIC_RELAXED);
 	for (unsigned i = 1; i <= made; i++)
 		held[i] = hold(arenas[i]);
 }
@@ -493,6 +501,7 @@ void arenas_hold(void)
  */
 void arenas_fork_child(void)
 {
+	__atomic_store_n(&holding, false, __ATOMIC_RELAXED);
 	for (unsigned i = 1; i <= made; i++) {
 		arenas[i]->forked = true;
 		if (held[i] || !jemalloc_depth)

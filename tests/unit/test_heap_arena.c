@@ -434,21 +434,22 @@ Test(arena, is_never_waited_for)
 	cr_assert_eq(arena_total, before);
 }
 
-static bool works(void)
+/* 0, or what is wrong. */
+static int works(void)
 {
 	void *items[BATCH];
 
 	for (unsigned class = 1; class_bytes[class]; class ++) {
 		if (arena_take(a, class, items, BATCH) != BATCH)
-			return false;
+			return 1;
 		stamp(items, BATCH, class_bytes[class], 3);
 		if (!stamped(items, BATCH, class_bytes[class], 3))
-			return false;
+			return 2;
 		arena_give(a, class, items, BATCH);
 	}
 	arena_decay(a, true);
 	/* let go, or a child would never use the cache again */
-	return !__atomic_load_n(&a->filling, __ATOMIC_RELAXED);
+	return __atomic_load_n(&a->filling, __ATOMIC_RELAXED) ? 3 : 0;
 }
 
 /* With the cache held no thread is half way through it when fork comes. */
@@ -468,14 +469,14 @@ Test(arena, survives_fork)
 			jemalloc_fork_child();
 			arenas_release();
 			alarm(20);
-			_exit(works() ? 0 : 1);
+			_exit(works());
 		}
 		jemalloc_fork_parent();
 		arenas_release();
 		cr_assert_eq(waitpid(pid, &status, 0), pid);
-		cr_assert_eq(status, 0);
+		cr_assert_eq(status, 0, "child %u: %x", i, (unsigned)status);
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	threads_join(threads);
-	cr_assert(works());
+	cr_assert_eq(works(), 0);
 }
