@@ -235,11 +235,6 @@ static bool filling_try(struct arena *a)
 	return !__atomic_exchange_n(&a->filling, 1, __ATOMIC_ACQUIRE);
 }
 
-static bool filling_take(struct arena *a)
-{
-	return !__atomic_load_n(&holding, __ATOMIC_RELAXED) && filling_try(a);
-}
-
 static void filling_drop(struct arena *a)
 {
 	__atomic_store_n(&a->filling, 0, __ATOMIC_RELEASE);
@@ -516,4 +511,5 @@ void arenas_release(void)
 			filling_drop(arenas[i]);
 		held[i] = false;
 	}
+	__atomic_store_n(&holding, false, __ATOMIC_RELAXED);
 }
