@@ -21,14 +21,15 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-/* Where window 0 may be: below are programs that are not PIE, and the hints
- * of runtimes; above, PIE programs and what the kernel places. */
+/* Where window 0 may be: below are programs that are not PIE, the hints of
+ * runtimes and AddressSanitizer's shadow; above, PIE programs and what the
+ * kernel places. */
 #ifdef __SANITIZE_THREAD__
 /* which has room for 1.5 TiB of the program's, and shadows elsewhere */
 #define LOWEST UINT64_C(0x7e8000000000)
 #define BASES 1
 #else
-#define LOWEST (UINT64_C(1) << 44)
+#define LOWEST (UINT64_C(17) << 40)
 #define HIGHEST UINT64_C(0x550000000000)
 #define BASES ((HIGHEST - LOWEST) / WINDOW_BYTES - WINDOWS)
 #endif
