@@ -88,8 +88,9 @@ static void **items_new(struct thread_heap *t, uint32_t cap)
 	if (!t->slab_left)
 		return NULL;
 	items = (void **)t->slab;
-	t->slab += bytes;
 	t->slab_left -= bytes;
+	IN_ORDER();
+	t->slab += bytes;
 	IN_ORDER();
 	return items;
 }
@@ -122,6 +123,7 @@ static bool magazine_grow(struct thread_heap *t, struct registry_magazine *m,
 	old = (void **)m->items;
 	old_cap = m->cap;
 	m->items = (uintptr_t)items;
+	IN_ORDER();
 	m->cap = cap;
 	IN_ORDER(); /* the old array is not the magazine's any more */
 	items_drop(t, old, old_cap);
@@ -135,12 +137,15 @@ static void spill(struct registry_cache *c, struct arena *a, unsigned class,
 	struct registry_magazine *m = &c->magazine[class];
 	void **items = (void **)m->items;
 	void *oldest[CAP_MAX];
+	uint32_t rest = m->n - n;
 
-	/* out of the magazine first: a child of fork may find it half done */
+	/* a child of fork that finds it half done has lost them, no more */
 	memcpy(oldest, items, n * sizeof(*items));
-	m->n -= n;
+	m->n = 0;
 	IN_ORDER();
-	memmove(items, items + n, m->n * sizeof(*items));
+	memmove(items, items + n, rest * sizeof(*items));
+	IN_ORDER();
+	m->n = rest;
 	c->net -= (int64_t)n * class_bytes[class];
 	arena_give(a, class, oldest, n);
 }
@@ -395,15 +400,20 @@ void thread_ready(void)
 static bool slots_make(struct thread_heap *t, size_t n)
 {
 	struct slot *at = mem_map(n * sizeof(*at));
+	struct slots old = t->slots;
 
 	if (!at)
 		return false;
-	if (t->slots.at) { /* good for magazines */
-		t->slab = (char *)t->slots.at;
-		t->slab_left = (t->slots.mask + 1) * sizeof(*at);
-	}
-	t->slots = (struct slots){at, n - 1};
+	t->slab_left = 0;
+	t->slots.at = at;
+	IN_ORDER();
+	t->slots.mask = n - 1;
 	t->conflicts = 0;
+	if (old.at) { /* good for magazines */
+		t->slab = (char *)old.at;
+		IN_ORDER();
+		t->slab_left = (old.mask + 1) * sizeof(*at);
+	}
 	return true;
 }
 
