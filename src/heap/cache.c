@@ -164,10 +164,10 @@ static void decay_next(void)
 	    !__atomic_compare_exchange_n(&last, &before, now, false,
 					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return;
-	next = current + 1;
+	next = __atomic_load_n(&current, __ATOMIC_RELAXED) + 1;
 	if (next >= ARENAS_MAX || !arena_get(next))
 		next = ARENA_SHARED_ID;
-	current = next;
+	__atomic_store_n(&current, next, __ATOMIC_RELAXED);
 	arena_decay(arena_get(next), false);
 }
 
