@@ -381,6 +381,7 @@ Test(cache, destructors_ask_too)
 #define THREADS 4
 
 static bool stop;
+static unsigned churning;
 
 static void *churn(void *arg)
 {
@@ -388,6 +389,7 @@ static void *churn(void *arg)
 	unsigned char *had[64] = {NULL};
 	unsigned char of[64];
 
+	__atomic_fetch_add(&churning, 1, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		unsigned k = (unsigned)(draw(&state) % 64);
 
@@ -467,6 +469,9 @@ Test(cache, goes_on_in_a_child_of_fork)
 	}
 	for (uintptr_t i = 0; i < THREADS; i++)
 		pthread_create(&threads[i], NULL, churn, (void *)(pc + i));
+	/* a sanitizer's malloc, which new threads call, survives no fork */
+	while (__atomic_load_n(&churning, __ATOMIC_ACQUIRE) < THREADS)
+		sched_yield();
 	for (unsigned i = 0; i < 150; i++) {
 		pid_t pid = heap_fork();
 		int status;
