@@ -48,10 +48,21 @@ static void at_limit(char *block)
 	tell("munmap of all", munmap(block, 9 * PAGE));
 }
 
+/* PAGES that are a VMA of their own, whatever is mapped beside them. */
+static char *fenced(size_t pages)
+{
+	char *p = mmap(NULL, (pages + 2) * PAGE, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	CHECK(!mprotect(p + PAGE, pages * PAGE, PROT_READ | PROT_WRITE));
+	return touch(p + PAGE, pages);
+}
+
 int main(int argc, char **argv)
 {
 	int wanted = argc > 1 ? atoi(argv[1]) : MOST;
-	char *block = touch(anon(9), 9);
+	char *block = fenced(9);
 	int made = 0;
 	void *p;
 
