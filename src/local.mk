@@ -71,8 +71,9 @@ libanonshim_la_SOURCES = $(shim_core_sources) \
 	src/shim/fork.c src/shim/fork.h \
 	src/shim/start.c
 # what the family calls of itself is the linker's to choose
+# No vectors of what was just written by words: the processor has to wait.
 libanonshim_la_CFLAGS = $(AM_CFLAGS) -O2 -fvisibility=hidden -fno-builtin \
-	-fsemantic-interposition
+	-fsemantic-interposition -fno-tree-slp-vectorize
 libanonshim_la_DEPENDENCIES = src/heap/jemalloc.o
 # initfirst: our constructor runs first, our prepare handler of fork last
 libanonshim_la_LDFLAGS = -module -avoid-version -shared \
