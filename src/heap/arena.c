@@ -17,9 +17,13 @@
 /* Of the largest block that waits in a thread's own cache. */
 #define GIVE_BYTES 2048
 
-/* A block that grows begins where there is room for so many of it. */
+/*
+ * A block that grows begins where there is room for so many of it; one of them
+ * an arena where there is room for nearly any.
+ */
 #define ROOM_TIMES 4
 #define ROOM_MAX_BYTES ((size_t)64 << 20)
+#define ROOM_WIDE_BYTES ((size_t)32 << 20)
 
 /*
  * Arenas grow by more and more, at most so much at a time: pieces do not merge,
@@ -336,7 +340,9 @@ void arena_give(struct arena *a, unsigned class, void **items, unsigned n)
 
 	jemalloc_enter();
 	cached = bytes > GIVE_BYTES && filling_take(a);
-	if (bytes > GIVE_BYTES)
+	if (bytes <= GIVE_BYTES)
+		jemalloc_thread_begin();
+	else
 		flags = cached ? JE_TCACHE(a->tcache) : JE_NO_TCACHE;
 	for (unsigned i = 0; i < n; i++)
 		ahj_sdallocx(items[i], bytes, flags);
@@ -348,15 +354,38 @@ void arena_give(struct arena *a, unsigned class, void **items, unsigned n)
 
 /* One by one -------------------------------------------------------------- */
 
+/* Whether a block of A's of SIZE bytes may have the wide room, and has it. */
+static bool wide_take(struct arena *a, size_t size)
+{
+	uintptr_t none = 0;
+
+	return size * ROOM_TIMES < ROOM_WIDE_BYTES &&
+	       !__atomic_load_n(&a->wide, __ATOMIC_RELAXED) &&
+	       !window_counts() &&
+	       __atomic_compare_exchange_n(&a->wide, &none, 1, false,
+					   __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+static void wide_drop(struct arena *a, const void *p)
+{
+	uintptr_t had = (uintptr_t)p;
+
+	__atomic_compare_exchange_n(&a->wide, &had, 0, false, __ATOMIC_RELAXED,
+				    __ATOMIC_RELAXED);
+}
+
 /*
  * Cut off a larger block, so that what is behind it is free; only others that
  * want as much are likely to take it.
  */
-static void *take_with_room(size_t size, int flags)
+static void *take_with_room(struct arena *a, size_t size, int flags)
 {
-	void *p = size <= ROOM_MAX_BYTES ? ahj_mallocx(size * ROOM_TIMES, flags)
-					 : NULL;
+	bool wide = wide_take(a, size);
+	size_t room = wide ? ROOM_WIDE_BYTES : size * ROOM_TIMES;
+	void *p = size <= ROOM_MAX_BYTES ? ahj_mallocx(room, flags) : NULL;
 
+	if (wide)
+		__atomic_store_n(&a->wide, (uintptr_t)p, __ATOMIC_RELAXED);
 	if (p)
 		ahj_xallocx(p, size, 0, flags);
 	return p ? p : ahj_mallocx(size, flags);
@@ -373,7 +402,7 @@ void *arena_take_large(struct arena *a, size_t size, size_t alignment,
 	if (!bytes)
 		return NULL;
 	jemalloc_enter();
-	p = grows && bytes > CLASS_MAX_BYTES ? take_with_room(size, flags)
+	p = grows && bytes > CLASS_MAX_BYTES ? take_with_room(a, size, flags)
 					     : ahj_mallocx(size, flags);
 	jemalloc_leave();
 	if (!p)
@@ -396,6 +425,7 @@ size_t arena_give_large(struct arena *a, void *p)
 {
 	size_t bytes = arena_bytes_large(p);
 
+	wide_drop(a, p);
 	jemalloc_enter();
 	ahj_dallocx(p, JE_NO_TCACHE);
 	jemalloc_leave();

@@ -34,6 +34,7 @@ struct arena {
 	bool forked;	  /* which is the parent's, not to be used */
 	int64_t held;	  /* bytes, by the program and the caches */
 	int64_t held_most;
+	uintptr_t wide; /* the block with wide room behind it; 1: nearly */
 };
 
 extern struct arena *arenas[ARENAS_MAX];

@@ -32,6 +32,7 @@ struct slot {
 	/* of its arena; an empty one where more must be looked at */
 	struct registry_cache *cache;
 	const struct caller *caller;
+	struct cfi_rule step; /* of a wrapper, to its caller */
 };
 
 /* A power of two of them, less one. */
@@ -79,18 +80,24 @@ static inline struct slot *slot_of(uintptr_t pc)
 	return &thread_slots.at[(pc ^ pc >> 9) & thread_slots.mask];
 }
 
-/* A free block of SIZE for who PC returns into, or NULL. */
-static inline void *cache_pop(size_t size, uintptr_t pc)
+/* A free block of SIZE for who has S, or NULL. */
+static inline void *cache_pop_at(size_t size, const struct slot *s)
 {
-	struct slot *s = slot_of(pc);
-	struct registry_magazine *m;
+	struct registry_magazine *m = &s->cache->magazine[class_of(size)];
 
-	if (__builtin_expect(size > CLASS_MAX_BYTES || s->pc != pc, 0))
-		return NULL;
-	m = &s->cache->magazine[class_of(size)];
 	if (__builtin_expect(!m->n, 0))
 		return NULL;
 	return ((void **)m->items)[--m->n];
+}
+
+/* A free block of SIZE for who PC returns into, or NULL. */
+static inline void *cache_pop(size_t size, uintptr_t pc)
+{
+	const struct slot *s = slot_of(pc);
+
+	if (__builtin_expect(size > CLASS_MAX_BYTES || s->pc != pc, 0))
+		return NULL;
+	return cache_pop_at(size, s);
 }
 
 /* Whether P is the block that was put back last. */
@@ -125,6 +132,15 @@ static inline bool cache_push_in(size_t window, void *p)
 static inline bool cache_push(void *p)
 {
 	return cache_push_in(window_of_block(p, window_base), p);
+}
+
+/* The class of the block at P; 0: not a block of ours, or a large one. */
+static inline unsigned cache_class(const void *p)
+{
+	size_t window = window_of_block(p, window_base);
+
+	return window < WINDOWS && window_arena(window) ? window_class_get(p)
+							: 0;
 }
 
 /*

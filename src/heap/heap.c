@@ -40,6 +40,7 @@ static void slot_fill(struct thread_heap *t, struct slot *s, uintptr_t pc,
 	s->pc = 0;
 	s->caller = c;
 	s->cache = &no_cache;
+	s->step = c->wrapper ? c->rule : (struct cfi_rule){.base = CFI_NONE};
 	s->pc = pc;
 }
 
@@ -80,29 +81,45 @@ static bool is_part(struct thread_heap *t, const struct unwind_start *start,
 static bool is_wrapper(struct thread_heap *t, const struct unwind_start *frame,
 		       const struct caller *c)
 {
+	struct slot *s = slot_of(frame->pc);
+
 	if (__atomic_load_n(&c->undecided, __ATOMIC_ACQUIRE))
 		caller_decide(c, is_part(t, frame, c));
-	return __atomic_load_n(&c->wrapper, __ATOMIC_RELAXED);
+	if (!__atomic_load_n(&c->wrapper, __ATOMIC_RELAXED))
+		return false;
+	if (s->pc == frame->pc)
+		s->step = c->rule;
+	return true;
+}
+
+/* Where what lies from SP upwards may be read without asking: the thread's own
+ * stack, of another the page. */
+static inline uintptr_t readable_to(uintptr_t sp)
+{
+	return sp >= guard.stack_low && sp < guard.stack_high ? guard.stack_high
+							      : page_up(sp);
 }
 
 /*
  * A free block of SIZE for who asks at START through wrappers all known to this
- * thread, or NULL.
+ * thread, or NULL.  The words of a frame stay apart: a vector of what has just
+ * been stored has to be waited for.
  */
-static void *pop_through(size_t size, const struct unwind_start *start)
+static inline void *pop_through(size_t size, const struct unwind_start *start)
 {
-	struct unwind_start frame = *start;
-	uintptr_t high = frame.sp >= guard.stack_low ? guard.stack_high : 0;
+	uintptr_t pc = start->pc;
+	uintptr_t sp = start->sp;
+	uintptr_t fp = start->fp;
+	uintptr_t high = readable_to(sp);
 
 	for (int i = 0; i < LOOK_THROUGH_MAX; i++) {
-		const struct slot *s = slot_of(frame.pc);
+		const struct slot *s = slot_of(pc);
 
-		if (s->pc != frame.pc)
+		if (s->pc != pc)
 			return NULL;
-		if (!__atomic_load_n(&s->caller->wrapper, __ATOMIC_RELAXED))
-			return cache_pop(size, frame.pc);
-		if (!unwind_apply_fast(s->caller->rule, high, &frame) &&
-		    !unwind_apply(s->caller->rule, &frame))
+		if (s->step.base == CFI_NONE)
+			return cache_pop_at(size, s);
+		if (!unwind_apply_fast(s->step, high, &pc, &sp, &fp))
 			return NULL;
 	}
 	return NULL;
@@ -260,8 +277,9 @@ static bool is_huge(size_t size, size_t alignment)
 	return size > WINDOW_BLOCK_MAX || alignment > WINDOW_BLOCK_MAX - size;
 }
 
-static void *heap_take(size_t size, size_t alignment, bool zero, bool grows,
-		       const struct unwind_start *caller)
+static __attribute__((noinline)) void *
+heap_take(size_t size, size_t alignment, bool zero, bool grows,
+	  const struct unwind_start *caller)
 {
 	int err = errno;
 	void *p = NULL;
@@ -276,18 +294,27 @@ static void *heap_take(size_t size, size_t alignment, bool zero, bool grows,
 	return p;
 }
 
+/* It is time to look at the clock. */
+static __attribute__((noinline)) void *
+alloc_late(size_t size, size_t alignment, bool zero,
+	   const struct unwind_start *caller)
+{
+	caches_tick();
+	return heap_alloc(size, alignment, zero, caller);
+}
+
 void *heap_alloc(size_t size, size_t alignment, bool zero,
 		 const struct unwind_start *caller)
 {
-	void *p = alignment <= HEAP_ALIGN && heap_state == HEAP_RUNS
-			  ? pop_through(size, caller)
-			  : NULL;
+	void *p = NULL;
 
-	if (!thread_calls)
-		caches_tick();
-	if (p)
-		return zero ? memset(p, 0, size) : p;
-	return heap_take(size, alignment, zero, false, caller);
+	if (__builtin_expect(!thread_calls, 0))
+		return alloc_late(size, alignment, zero, caller);
+	if (alignment <= HEAP_ALIGN && size <= CLASS_MAX_BYTES)
+		p = pop_through(size, caller);
+	if (!p)
+		return heap_take(size, alignment, zero, false, caller);
+	return zero ? memset(p, 0, size) : p;
 }
 
 /* The arena that P is of; NULL: it is not ours. */

@@ -18,8 +18,8 @@
 #include <sys/types.h>
 
 /*
- * One automatic arena, for jemalloc itself; no automatic thread caches, which
- * ignore whose memory is whose.
+ * One automatic arena, for jemalloc itself.  Nothing is ever taken from the
+ * automatic thread caches, which ignore whose memory is whose.
  */
 extern const char *ahj_malloc_conf;
 const char *ahj_malloc_conf = "narenas:1,tcache_max:32768,"
@@ -189,6 +189,18 @@ int ahj_import_setspecific(unsigned key, const void *value)
 {
 	thread_end_arg = (void *)value;
 	return 0;
+}
+
+void jemalloc_thread_begin(void)
+{
+	static __thread bool begun __attribute__((tls_model("initial-exec")));
+	bool enabled;
+	size_t len = sizeof(enabled);
+
+	if (begun)
+		return;
+	begun = true;
+	ahj_mallctl("thread.tcache.enabled", &enabled, &len, NULL, 0);
 }
 
 void jemalloc_thread_end(void)

@@ -84,6 +84,12 @@ static inline void jemalloc_leave(void)
 	jemalloc_depth--;
 }
 
+/*
+ * Before this thread gives back into its own cache: one that has never taken
+ * anything has none, for jemalloc takes it to be about to end.
+ */
+void jemalloc_thread_begin(void);
+
 /* This thread takes nothing of jemalloc any more, but may give back. */
 void jemalloc_thread_end(void);
 

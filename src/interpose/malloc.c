@@ -69,11 +69,21 @@ EXPORT void *calloc(size_t n, size_t size)
 	return heap_alloc(bytes, HEAP_ALIGN, true, &caller);
 }
 
-EXPORT void *realloc(void *p, size_t size)
+static SLOW void *realloc_slowly(void *p, size_t size)
 {
 	struct unwind_start caller = UNWIND_CALLER();
 
 	return heap_realloc(p, size, &caller);
+}
+
+EXPORT void *realloc(void *p, size_t size)
+{
+	unsigned class = size - 1 < CLASS_MAX_BYTES ? cache_class(p) : 0;
+
+	/* it fits as it is */
+	return LIKELY(class && class_of(size) == class)
+		       ? p
+		       : realloc_slowly(p, size);
 }
 
 EXPORT void *reallocarray(void *p, size_t n, size_t size)
@@ -173,7 +183,14 @@ EXPORT void free_aligned_sized(void *p, size_t alignment, size_t size)
 	free(p);
 }
 
-EXPORT size_t malloc_usable_size(void *p)
+static SLOW size_t usable_slowly(void *p)
 {
 	return heap_usable(p);
+}
+
+EXPORT size_t malloc_usable_size(void *p)
+{
+	unsigned class = cache_class(p);
+
+	return LIKELY(class) ? class_bytes[class] : usable_slowly(p);
 }

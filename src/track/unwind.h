@@ -49,24 +49,28 @@ struct cfi_rule unwind_rule(uintptr_t pc);
 bool unwind_apply(struct cfi_rule rule, struct unwind_start *frame);
 
 /*
- * The same where it is ordinary: on the thread's own stack, between FRAME's
- * stack pointer and STACK_HIGH, and with a rule that counts from there.
+ * The same where it is ordinary: all that is read lies between *SP and HIGH.
+ * False: it is not, and nothing was changed.
  */
-static inline bool unwind_apply_fast(struct cfi_rule rule, uintptr_t stack_high,
-				     struct unwind_start *frame)
+static inline bool unwind_apply_fast(struct cfi_rule rule, uintptr_t high,
+				     uintptr_t *pc, uintptr_t *sp,
+				     uintptr_t *fp)
 {
-	uintptr_t cfa = frame->sp + (uintptr_t)(intptr_t)rule.offset;
-	uintptr_t saved = cfa + (uintptr_t)(intptr_t)rule.rbp_offset;
+	uintptr_t cfa = rule.base == CFI_RSP ? *sp : *fp;
+	uintptr_t saved;
 
-	if (rule.base != CFI_RSP || cfa <= frame->sp || cfa > stack_high)
+	cfa += (uintptr_t)(intptr_t)rule.offset;
+	saved = cfa + (uintptr_t)(intptr_t)rule.rbp_offset;
+	if (rule.base == CFI_NONE || rule.base > CFI_RBP || cfa <= *sp ||
+	    cfa > high || cfa & 7)
 		return false;
 	if (rule.rbp_saved) {
-		if (rule.rbp_saved != 1 || saved < frame->sp || saved >= cfa)
+		if (rule.rbp_saved != 1 || saved < *sp || saved >= cfa)
 			return false;
-		frame->fp = *(const uintptr_t *)saved;
+		*fp = *(const uintptr_t *)saved;
 	}
-	frame->pc = ((const uintptr_t *)cfa)[-1];
-	frame->sp = cfa;
+	*pc = ((const uintptr_t *)cfa)[-1];
+	*sp = cfa;
 	return true;
 }
 
