@@ -314,7 +314,8 @@ Test(tool_process, recognises_bss)
 
 /*
  * The next mapping of GUARD_BYTES has nothing above that the kernel would merge
- * it with: all holes where it fits are filled.
+ * it with: all holes where it fits are filled.  What comes after it may be
+ * merged with it from below.
  */
 static void guard_next(void)
 {
@@ -358,6 +359,8 @@ Test(tool_process, recognises_what_malloc_has_mapped)
 	guard_next();
 	large = malloc(LARGE_BYTES);
 	memset(large, 1, LARGE_BYTES);
+	mmap(large - 16 - 4096, 4096, PROT_NONE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	small = malloc(100);
 	other = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
