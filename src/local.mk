@@ -13,14 +13,17 @@ shim_core_sources = \
 	src/base/procmaps.c src/base/procmaps.h \
 	src/base/sys.c src/base/sys.h \
 	src/base/table.c src/base/table.h \
+	src/base/thread.c src/base/thread.h \
 	src/env/caps.c src/env/caps.h \
 	src/env/config.c src/env/config.h \
 	src/env/guard.c src/env/guard.h \
 	src/env/real.c src/env/real.h \
 	src/cow/advice.c src/cow/copy.c \
 	src/cow/cow.c src/cow/cow.h \
-	src/cow/extent.c src/cow/gather.c src/cow/make.c \
-	src/cow/plan.h src/cow/policy.c src/cow/writers.c \
+	src/cow/extent.c src/cow/gather.c \
+	src/cow/lazy.c src/cow/lazy.h src/cow/lazy_prepare.c src/cow/make.c \
+	src/cow/plan.h src/cow/policy.c \
+	src/cow/uffd.c src/cow/uffd.h src/cow/writers.c \
 	src/heap/arena.c src/heap/arena.h \
 	src/heap/cache.c src/heap/cache.h \
 	src/heap/class.c src/heap/class.h \

@@ -293,15 +293,25 @@ void sys_signals_restore(const uint64_t *old)
 		 KERNEL_SIGSET_BYTES, 0, 0);
 }
 
-long sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns)
+static long futex_wait(uint32_t *word, int op, uint32_t value,
+		       uint64_t timeout_ns)
 {
 	struct timespec ts = {
 		.tv_sec = (time_t)(timeout_ns / 1000000000),
 		.tv_nsec = (long)(timeout_ns % 1000000000),
 	};
 
-	return sys_call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value,
-			(long)&ts, 0, 0);
+	return sys_call(SYS_futex, (long)word, op, value, (long)&ts, 0, 0);
+}
+
+long sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns)
+{
+	return futex_wait(word, FUTEX_WAIT_PRIVATE, value, timeout_ns);
+}
+
+long sys_futex_wait_shared(uint32_t *word, uint32_t value, uint64_t timeout_ns)
+{
+	return futex_wait(word, FUTEX_WAIT, value, timeout_ns);
 }
 
 long sys_futex_wake(uint32_t *word, int count)

@@ -109,6 +109,8 @@ long sys_write_quietly(int fd, const void *buf, size_t len);
  * Wait while *WORD is VALUE, at most TIMEOUT_NS; wake at most COUNT waiters.
  */
 long sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns);
+/* The same where others may wake through other mappings, or the kernel does. */
+long sys_futex_wait_shared(uint32_t *word, uint32_t value, uint64_t timeout_ns);
 long sys_futex_wake(uint32_t *word, int count);
 
 /* Nanoseconds of CLOCK_MONOTONIC. */

@@ -176,11 +176,14 @@ int cow_copy(struct cow_plan *plan)
 {
 	for (uint32_t i = 0; i < plan->objects.n; i++) {
 		struct cow_object *o = COW_OBJECT(plan, i);
-		int result = o->wanted ? object_copy(plan, i) : 0;
+		int result = 0;
 
+		if (!o->wanted || o->lazy)
+			continue;
+		result = object_copy(plan, i);
 		if (result < 0)
 			return result;
-		if (o->wanted && o->seals)
+		if (o->seals)
 			sys_call(SYS_fcntl, o->new, F_ADD_SEALS, o->seals, 0, 0,
 				 0);
 	}

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "cow/lazy.h"
 #include "cow/plan.h"
 #include "env/caps.h"
 #include "env/config.h"
@@ -42,12 +43,14 @@ static struct cow_plan *plan_new(void)
 
 	if (sys_failed(p))
 		return NULL;
-	plan->writers = -1;
+	plan->writers = plan->uffd = plan->pipe[0] = plan->pipe[1] = -1;
 	return plan;
 }
 
 void cow_free(struct cow_plan *plan)
 {
+	if (plan->lazy)
+		cow_lazy_undo(plan);
 	cow_writers_release(plan);
 	cow_drop(plan);
 	sys_munmap(plan, page_up(sizeof(*plan)));
@@ -82,6 +85,7 @@ int cow_reserve_locked(struct cow_plan **to, bool late)
 	if (!plan)
 		return -ENOMEM;
 	plan->late = late;
+	cow_drain();
 	result = cow_gather(plan);
 	if (!result && anything(plan)) {
 		result = cow_make(plan);
@@ -98,27 +102,28 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 {
 	int result = 0;
 
-	if (plan->late && !locked) {
+	if (plan->late && !locked)
 		result = -EAGAIN;
-	} else if (plan->late) {
+	else if (plan->late)
 		result = cow_gather_again(plan);
-		if (!result) {
-			cow_writers_hold(plan);
-			result = cow_make(plan);
-		}
-	} else {
+	if (!result && plan->late)
+		result = cow_make(plan);
+	if (!result) {
+		cow_lazy_prepare(plan);
 		cow_writers_hold(plan);
+		result = cow_too_much(plan) ? -ENOMEM : cow_copy(plan);
 	}
-	if (!result)
-		result = cow_copy(plan);
+	if (result && plan->lazy)
+		cow_lazy_undo(plan);
 	plan->frozen = true;
 	plan->error = result ? as_of_fork(result) : 0;
 	return plan->error;
 }
 
-void cow_parent(struct cow_plan *plan)
+bool cow_parent(struct cow_plan *plan)
 {
 	cow_writers_release(plan);
+	return cow_lazy_parent(plan);
 }
 
 /* Not kept from its parent by MADV_DONTFORK, nor unmapped since. */
@@ -129,12 +134,13 @@ static bool is_mapped(const struct cow_map *m)
 				    0));
 }
 
-static long map_renew(const struct cow_plan *plan, const struct cow_map *m)
+static long map_renew(const struct cow_plan *plan, struct cow_map *m)
 {
 	const struct cow_object *o = COW_OBJECT(plan, m->object);
 	long result;
 
 	if (!is_mapped(m)) {
+		m->gone = true;
 		share_clear(m->start, m->end);
 		region_clear(m->start, m->end);
 		return 0;
@@ -174,7 +180,7 @@ static void object_renew(const struct cow_object *o)
 }
 
 /* Half of a copy is worse than no child. */
-static _Noreturn void end_child(void)
+_Noreturn void cow_end_child(void)
 {
 	log_text("fork: the kernel has no memory for the child's copies of "
 		 "shared memory; the child ends");
@@ -190,13 +196,14 @@ void cow_child(struct cow_plan *plan)
 	cow_writers_close(plan);
 	for (size_t i = 0; i < plan->maps.n; i++)
 		if (sys_failed(map_renew(plan, COW_MAP(plan, i))))
-			end_child();
+			cow_end_child();
 	for (size_t i = 0; i < plan->fds.n; i++)
 		if (sys_failed(fd_renew(plan, COW_FD(plan, i))))
-			end_child();
+			cow_end_child();
 	for (size_t i = 0; i < plan->objects.n; i++)
 		object_renew(COW_OBJECT(plan, i));
-	cow_free(plan);
+	if (!cow_lazy_child(plan))
+		cow_free(plan);
 }
 
 bool cow_is_late(const struct cow_plan *plan)

@@ -62,8 +62,24 @@ int cow_freeze(struct cow_plan *plan, bool locked);
 bool cow_is_late(const struct cow_plan *plan);
 bool cow_is_frozen(const struct cow_plan *plan);
 
-/* In the parent: others may write again; PLAN is good for cow_free() only. */
-void cow_parent(struct cow_plan *plan);
+/*
+ * In the parent: others may write again.  Returns true where PLAN is not the
+ * caller's any more; else it is good for cow_free() only.
+ */
+bool cow_parent(struct cow_plan *plan);
+
+/*
+ * Whether a lazy copy is under way (lazy.h), and its end: before whatever it
+ * does not cover.
+ */
+extern bool cow_window_open;
+void cow_drain_slowly(void);
+static inline void cow_drain(void)
+{
+	if (__builtin_expect(
+		    __atomic_load_n(&cow_window_open, __ATOMIC_ACQUIRE), 0))
+		cow_drain_slowly();
+}
 
 /* Undo all and free PLAN; cow_child() does. */
 void cow_free(struct cow_plan *plan);
@@ -73,6 +89,9 @@ void cow_free(struct cow_plan *plan);
  * cow_freeze() had failed and it was forked nevertheless.
  */
 void cow_child(struct cow_plan *plan);
+
+/* Half of a copy is worse than no child. */
+_Noreturn void cow_end_child(void);
 
 /* What cow_freeze() returned last. */
 int cow_error(const struct cow_plan *plan);

@@ -176,7 +176,6 @@ static long fd_make(struct cow_plan *plan, uint32_t i)
 
 int cow_make(struct cow_plan *plan)
 {
-	uint64_t total = 0;
 	long result = 0;
 
 	for (uint32_t i = 0; i < plan->objects.n; i++) {
@@ -192,12 +191,8 @@ int cow_make(struct cow_plan *plan)
 			result = data_bytes(plan, i);
 		if (sys_failed(result))
 			return (int)result;
-		o->is_full = (uint64_t)result >= o->size;
-		total += (uint64_t)result;
-		if (total > CONFIG_NUMBER(max_copy)) {
-			refused(o);
-			return -ENOMEM;
-		}
+		o->bytes = (uint64_t)result;
+		o->is_full = o->bytes >= o->size;
 	}
 	for (uint32_t i = 0; i < plan->fds.n; i++) {
 		result = fd_make(plan, i);
@@ -207,7 +202,23 @@ int cow_make(struct cow_plan *plan)
 	return 0;
 }
 
-void cow_drop(struct cow_plan *plan)
+bool cow_too_much(const struct cow_plan *plan)
+{
+	uint64_t total = 0;
+
+	for (uint32_t i = 0; i < plan->objects.n; i++) {
+		const struct cow_object *o = COW_OBJECT(plan, i);
+
+		total += o->wanted && !o->lazy ? o->bytes : 0;
+		if (total > CONFIG_NUMBER(max_copy)) {
+			refused(o);
+			return true;
+		}
+	}
+	return false;
+}
+
+void cow_close(const struct cow_plan *plan)
 {
 	for (size_t i = 0; i < plan->fds.n; i++)
 		if (COW_FD(plan, i)->copy >= 0)
@@ -218,6 +229,11 @@ void cow_drop(struct cow_plan *plan)
 		if (COW_OBJECT(plan, i)->new >= 0)
 			sys_close(COW_OBJECT(plan, i)->new);
 	}
+}
+
+void cow_drop(struct cow_plan *plan)
+{
+	cow_close(plan);
 	cow_list_drop(&plan->fds);
 	cow_list_drop(&plan->maps);
 	cow_list_drop(&plan->objects);

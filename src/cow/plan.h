@@ -47,9 +47,14 @@ struct cow_object {
 	unsigned seals;	     /* F_SEAL_* */
 	uint64_t huge_bytes; /* of a page; 0: none of hugetlbfs */
 	uint64_t size;	     /* bytes */
-	int program_fd;	     /* one of the program's, or -1 */
-	int old; /* ours, to read and seek in; -1: none can be had */
-	int new; /* ours; -1: not made yet */
+	uint64_t bytes;	     /* that it has memory for */
+	bool lazy;	     /* see lazy.h, and what follows */
+	char *f0; /* hidden mappings of all of it, and of the new one */
+	char *f1;
+	uint8_t *done;	/* a bit for 64 KiB that are known to be in the new */
+	int program_fd; /* one of the program's, or -1 */
+	int old;	/* ours, to read and seek in; -1: none can be had */
+	int new;	/* ours; -1: not made yet */
 	char name[COW_NAME_BYTES];
 };
 
@@ -63,9 +68,11 @@ struct cow_map {
 	struct cow_identity identity;
 	char name[COW_NAME_BYTES];
 	char label[COW_LABEL_BYTES];
+	bool gone; /* in the child, which MADV_DONTFORK kept it from */
 };
 
 #define COW_NONE UINT32_MAX
+#define COW_LAZY_MAX 16 /* objects */
 
 enum cow_advice {
 	COW_HUGE = 1,
@@ -93,6 +100,9 @@ struct cow_plan {
 	int writers; /* the userfaultfd that holds them, or -1 */
 	bool frozen;
 	int error; /* of a freeze that failed */
+	bool lazy; /* some objects are; for these: */
+	int uffd;
+	int pipe[2]; /* open as long as the child needs its parent's */
 };
 
 /* Element I of a list. */
@@ -121,8 +131,12 @@ void cow_short_name(const struct cow_object *o, char to[COW_NAME_BYTES]);
 
 /* Make what is missing: objects and descriptors. */
 int cow_make(struct cow_plan *plan);
+/* Whether what is copied at once is more than max-copy; says so. */
+bool cow_too_much(const struct cow_plan *plan);
 /* Fill it. */
 int cow_copy(struct cow_plan *plan);
+/* Close what is ours in this table of descriptors; the plan stays as it is. */
+void cow_close(const struct cow_plan *plan);
 /* Close and unmap what is ours. */
 void cow_drop(struct cow_plan *plan);
 

@@ -3,107 +3,56 @@
  * Holding writes of other threads while their memory is copied; see plan.h.
  *
  * Pages are write-protected through userfaultfd, and nobody serves the faults:
- * who writes waits, in the kernel, until the descriptor is closed after the
- * fork.  That has to hold the kernel's own writes too (read(2) into such
- * memory), or they would fail: a userfaultfd for user mode only will not do.
+ * who writes waits, in the kernel, until the fork is done.
  */
 #include "cow/plan.h"
 
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/sys.h"
-#include "env/caps.h"
+#include "cow/uffd.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
-#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
-#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
-#endif
-#ifndef USERFAULTFD_IOC_NEW
-#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
-#endif
-
-static long userfaultfd_open(void)
+/* Whether writes through M are to wait here; a lazy copy sees to its own. */
+static bool is_held(const struct cow_plan *plan, const struct cow_map *m)
 {
-	long fd = sys_call(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0,
-			   0);
-	long device;
-
-	if (!sys_failed(fd))
-		return fd;
-	device = sys_open("/dev/userfaultfd", O_RDWR, 0);
-	if (sys_failed(device))
-		return device;
-	fd = sys_call(SYS_ioctl, device, USERFAULTFD_IOC_NEW,
-		      O_CLOEXEC | O_NONBLOCK, 0, 0, 0);
-	sys_close((int)device);
-	return fd;
+	return m->prot & PROT_WRITE && !COW_OBJECT(plan, m->object)->lazy;
 }
 
-static long protect(int fd, const struct cow_map *m)
+static struct uffd_range range_of(const struct cow_map *m)
 {
-	struct uffdio_register watch = {
-		.range = {m->start, m->end - m->start},
-		.mode = UFFDIO_REGISTER_MODE_WP,
-	};
-	struct uffdio_writeprotect wp = {
-		.range = watch.range,
-		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
-	};
-	long result = sys_ioctl(fd, UFFDIO_REGISTER, &watch);
-
-	return sys_failed(result) ? result
-				  : sys_ioctl(fd, UFFDIO_WRITEPROTECT, &wp);
+	return (struct uffd_range){m->start, m->end};
 }
 
-static long writers_open(void)
+static bool hold(struct cow_plan *plan)
 {
-	struct uffdio_api api = {
-		.api = UFFD_API,
-		.features = UFFD_FEATURE_PAGEFAULT_FLAG_WP |
-			    UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
-	};
-	long fd = caps.uffd && !sys_filtered() ? userfaultfd_open() : -EPERM;
-	long result;
+	bool all = true;
+	long fd = uffd_open();
 
 	if (sys_failed(fd))
-		return fd;
-	result = sys_ioctl((int)fd, UFFDIO_API, &api);
-	if (!sys_failed(result))
-		return fd;
-	sys_close((int)fd);
-	return result;
+		return false;
+	plan->writers = (int)fd;
+	for (size_t i = 0; i < plan->maps.n; i++) {
+		const struct cow_map *m = COW_MAP(plan, i);
+
+		if (is_held(plan, m))
+			all &= !uffd_register(plan->writers, range_of(m),
+					      UFFD_WRITES) &&
+			       !uffd_protect(plan->writers, range_of(m));
+	}
+	return all;
 }
 
 void cow_writers_hold(struct cow_plan *plan)
 {
 	static bool said;
-	long result;
-	bool open = false;
+	bool any = false;
 
-	if (plan->writers >= 0 || sys_threads() == 1)
+	for (size_t i = 0; i < plan->maps.n; i++)
+		any |= is_held(plan, COW_MAP(plan, i));
+	if (!any || plan->writers >= 0 || sys_threads() == 1)
 		return;
-	result = writers_open();
-	if (!sys_failed(result)) {
-		plan->writers = (int)result;
-		for (size_t i = 0; i < plan->maps.n; i++) {
-			const struct cow_map *m = COW_MAP(plan, i);
-
-			if (!(m->prot & PROT_WRITE))
-				continue;
-			result = protect(plan->writers, m);
-			open |= sys_failed(result);
-		}
-	} else {
-		open = true;
-	}
-	if (open)
+	if (!hold(plan))
 		log_once(&said,
 			 "fork: other threads' writes to what is copied for a "
 			 "child cannot be held; it may see some of them halfway"
@@ -116,13 +65,10 @@ void cow_writers_hold(struct cow_plan *plan)
  */
 void cow_writers_release(struct cow_plan *plan)
 {
-	for (size_t i = 0; plan->writers >= 0 && i < plan->maps.n; i++) {
-		const struct cow_map *m = COW_MAP(plan, i);
-		struct uffdio_range range = {m->start, m->end - m->start};
-
-		if (m->prot & PROT_WRITE)
-			sys_ioctl(plan->writers, UFFDIO_UNREGISTER, &range);
-	}
+	for (size_t i = 0; plan->writers >= 0 && i < plan->maps.n; i++)
+		if (is_held(plan, COW_MAP(plan, i)))
+			uffd_unregister(plan->writers,
+					range_of(COW_MAP(plan, i)));
 	cow_writers_close(plan);
 }
 

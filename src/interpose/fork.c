@@ -61,8 +61,8 @@ static void prepare(void)
 static void parent(void)
 {
 	/* first: others wait to write */
-	if (forking.plan)
-		cow_parent(forking.plan);
+	if (forking.plan && cow_parent(forking.plan))
+		forking.plan = NULL;
 	if (forking.plan && !forking.planned) {
 		cow_free(forking.plan);
 		forking.plan = NULL;

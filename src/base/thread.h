@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Threads of the shim's own, which libc knows nothing of.
+ *
+ * Contract: such a thread has no thread-local storage of its own but sees its
+ * maker's, so it may call sys_*() and what calls nothing else.  It has a table
+ * of descriptors of its own, takes no signal, and ends with the process, or
+ * when its function returns.
+ */
+#ifndef ANONSHIM_BASE_THREAD_H
+#define ANONSHIM_BASE_THREAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct thread {
+	void *stack;	/* kept for the next */
+	uint32_t alive; /* the kernel clears it, and wakes who waits */
+};
+
+/*
+ * Run FUNCTION(ARG) in T, which is none now.  Call with all signals blocked.
+ * Returns 0 or -errno.
+ */
+int thread_start(struct thread *t, void (*function)(void *), void *arg);
+
+/* Wait until T has ended. */
+void thread_wait(struct thread *t);
+
+/* In a child of fork, which T did not come to. */
+void thread_forget(struct thread *t);
+
+/* In T: close all descriptors but the N of KEPT, which rise. */
+void thread_keep(const int *kept, size_t n);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Before a lazy copy: whether it can be, and what it needs; see lazy.h.
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "cow/lazy.h"
+#include "cow/uffd.h"
+#include "env/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#define BLOCK_BYTES UINT64_C(65536)
+#define AUTO_BYTES ((uint64_t)16 << 20) /* copy=auto: at least so much data */
+
+/* Whether O's memory is of the kind that userfaultfd knows. */
+static bool is_shmem(const struct cow_object *o)
+{
+	struct sys_object new;
+
+	return !o->huge_bytes && o->mapped &&
+	       !sys_failed(sys_object(o->new, &new)) &&
+	       o->identity.major == major(new.dev) &&
+	       o->identity.minor == minor(new.dev);
+}
+
+static void say(bool *said, const char *why)
+{
+	log_once(said, why);
+}
+
+static bool wants_lazy(const struct cow_object *o)
+{
+	static bool said;
+
+	if (!o->wanted || CONFIG_NUMBER(copy) == COPY_EAGER ||
+	    (CONFIG_NUMBER(copy) == COPY_AUTO && o->bytes < AUTO_BYTES) ||
+	    !is_shmem(o))
+		return false;
+	if (o->program_fd < 0)
+		return true;
+	say(&said, "fork: a descriptor of memory that is mapped twice is open: "
+		   "its copy is not lazy; close it once all is mapped");
+	return false;
+}
+
+/* One more view of F0, to read from, as far as it is mapped. */
+static bool view(const struct cow_plan *plan, uint32_t object, char *at)
+{
+	for (size_t i = 0; i < plan->maps.n; i++) {
+		const struct cow_map *m = COW_MAP(plan, i);
+		size_t len = m->end - m->start;
+		long p;
+
+		if (m->object != object)
+			continue;
+		p = sys_mremap((void *)m->start, 0, len,
+			       MREMAP_MAYMOVE | MREMAP_FIXED, at + m->offset);
+		if (sys_failed(p) ||
+		    sys_failed(sys_call(SYS_mprotect, p, (long)len, PROT_READ,
+					0, 0, 0)))
+			return false;
+	}
+	return true;
+}
+
+static bool hidden_maps(const struct cow_plan *plan, uint32_t object)
+{
+	struct cow_object *o = COW_OBJECT(plan, object);
+	size_t size = page_up(o->size);
+	size_t blocks = size / BLOCK_BYTES + 1;
+	long p;
+
+	p = o->old >= 0 ? sys_mmap(NULL, size, PROT_READ, MAP_SHARED, o->old, 0)
+			: sys_mmap(NULL, size, PROT_NONE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+				   -1, 0);
+	if (sys_failed(p))
+		return false;
+	o->f0 = (char *)p;
+	if (o->old < 0 && !view(plan, object, o->f0))
+		return false;
+	p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_NORESERVE, o->new, 0);
+	if (sys_failed(p))
+		return false;
+	o->f1 = (char *)p;
+	p = sys_mmap(NULL, page_up(blocks / 8 + 1), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (sys_failed(p))
+		return false;
+	o->done = (uint8_t *)p;
+	return true;
+}
+
+static bool protect(const struct cow_plan *plan, uint32_t object)
+{
+	const struct cow_object *o = COW_OBJECT(plan, object);
+
+	if (uffd_register(
+		    plan->uffd,
+		    (struct uffd_range){(uintptr_t)o->f1,
+					(uintptr_t)o->f1 + page_up(o->size)},
+		    UFFD_MISSING))
+		return false;
+	for (size_t i = 0; i < plan->maps.n; i++) {
+		const struct cow_map *m = COW_MAP(plan, i);
+		struct uffd_range range = {m->start, m->end};
+
+		if (m->object != object)
+			continue;
+		/* one of a descriptor that only reads will never be written */
+		if (uffd_register(plan->uffd, range, UFFD_WRITES)) {
+			if (m->prot & PROT_WRITE)
+				return false;
+			continue;
+		}
+		if (uffd_protect(plan->uffd, range))
+			return false;
+	}
+	return true;
+}
+
+static bool make_ready(struct cow_plan *plan)
+{
+	long uffd = uffd_open();
+
+	if (sys_failed(uffd))
+		return false;
+	plan->uffd = (int)uffd;
+	if (sys_failed(sys_call(SYS_pipe2, (long)plan->pipe, O_CLOEXEC, 0, 0, 0,
+				0)))
+		return false;
+	for (uint32_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->lazy &&
+		    (!hidden_maps(plan, i) || !protect(plan, i)))
+			return false;
+	return true;
+}
+
+void cow_lazy_prepare(struct cow_plan *plan)
+{
+	static bool said;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < plan->objects.n; i++) {
+		struct cow_object *o = COW_OBJECT(plan, i);
+
+		o->lazy = n < COW_LAZY_MAX && wants_lazy(o);
+		n += o->lazy;
+	}
+	plan->lazy = n;
+	if (!n || make_ready(plan))
+		return;
+	cow_lazy_undo(plan);
+	say(&said, "fork: memory cannot be copied lazily here, so fork() copies"
+		   " all of it (anonshim doctor says what would permit more)");
+}
+
+static void close_one(int *fd)
+{
+	if (*fd >= 0)
+		sys_close(*fd);
+	*fd = -1;
+}
+
+void cow_lazy_undo(struct cow_plan *plan)
+{
+	for (size_t i = 0; plan->uffd >= 0 && i < plan->maps.n; i++) {
+		const struct cow_map *m = COW_MAP(plan, i);
+
+		if (COW_OBJECT(plan, m->object)->lazy)
+			uffd_unregister(plan->uffd,
+					(struct uffd_range){m->start, m->end});
+	}
+	cow_lazy_unmap(plan);
+	close_one(&plan->uffd);
+	close_one(&plan->pipe[0]);
+	close_one(&plan->pipe[1]);
+	for (size_t i = 0; i < plan->objects.n; i++)
+		COW_OBJECT(plan, i)->lazy = false;
+	plan->lazy = false;
+}
