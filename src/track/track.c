@@ -274,7 +274,8 @@ static void record_growth(uintptr_t last, uintptr_t start, uintptr_t end)
 	struct region_tag tag;
 
 	region_clear(start, end);
-	share_grow(last, start, end);
+	/* behind what was moved: the old place may show nothing any more */
+	share_grow(start - 1, start, end);
 	if (!r || start >= end)
 		return;
 	tag = region_tag_of(region_at(last));
