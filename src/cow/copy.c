@@ -12,7 +12,6 @@
 #include "base/sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -175,14 +174,11 @@ static int object_copy(const struct cow_plan *plan, uint32_t object)
 int cow_copy(struct cow_plan *plan)
 {
 	for (uint32_t i = 0; i < plan->objects.n; i++) {
-		struct cow_object *o = COW_OBJECT(plan, i);
+		const struct cow_object *o = COW_OBJECT(plan, i);
 		int result = o->wanted ? object_copy(plan, i) : 0;
 
 		if (result < 0)
 			return result;
-		if (o->wanted && o->seals)
-			sys_call(SYS_fcntl, o->new, F_ADD_SEALS, o->seals, 0, 0,
-				 0);
 	}
 	return 0;
 }

@@ -165,10 +165,13 @@ static long fd_renew(const struct cow_plan *plan, const struct cow_fd *f)
 			f->cloexec ? O_CLOEXEC : 0, 0, 0, 0);
 }
 
+/* When it is mapped: some seals let nobody map it to write to any more. */
 static void object_renew(const struct cow_object *o)
 {
 	struct sys_object now;
 
+	if (o->wanted && o->seals)
+		sys_call(SYS_fcntl, o->new, F_ADD_SEALS, o->seals, 0, 0, 0);
 	if (o->wanted && o->id && !sys_failed(sys_object(o->new, &now)))
 		share_renew(o->id, now.dev, now.ino, o->size);
 }

@@ -157,7 +157,8 @@ static void object_meet(struct cow_object *o, const struct cow_map *m)
 
 	o->identity = m->identity;
 	o->mapped = true;
-	o->executable |= (m->prot & PROT_EXEC) != 0;
+	if (m->prot & PROT_EXEC)
+		o->exec_prot |= m->prot;
 	if (m->name[0] && !o->name[0])
 		memcpy(o->name, m->name, sizeof(o->name));
 	if (!o->size && end > o->size)

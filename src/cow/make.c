@@ -23,6 +23,10 @@
 #define MFD_EXEC 0x10U
 #endif
 
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x20
+#endif
+
 #define PATH_BYTES 64
 
 static long reopen(int fd, int flags)
@@ -69,13 +73,16 @@ static int open_old(const struct cow_plan *plan, uint32_t object)
 	return sys_failed(fd) ? -1 : (int)fd;
 }
 
-/* Kernels from 6.3 on want to know whether it may be executed. */
-static long memfd(const char *name, unsigned flags)
+/*
+ * Kernels from 6.3 on want to know whether it may be executed.  What is sealed
+ * against that must not be: F_SEAL_EXEC brings all other seals otherwise.
+ */
+static long memfd(const char *name, unsigned flags, bool sealed)
 {
 	static const unsigned kinds[] = {MFD_EXEC, 0, MFD_NOEXEC_SEAL};
 	long fd = -EINVAL;
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+	for (size_t i = sealed ? 2 : 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		fd = sys_call(SYS_memfd_create, (long)name,
 			      flags | MFD_CLOEXEC | kinds[i], 0, 0, 0, 0);
 		if (fd != -EINVAL && fd != -EACCES)
@@ -85,10 +92,9 @@ static long memfd(const char *name, unsigned flags)
 }
 
 /* Whether code may be run from it: else a child could not be finished. */
-static long try_to_execute(int fd)
+static long try_to_execute(int fd, int prot)
 {
-	long p = sys_mmap(NULL, PAGE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED,
-			  fd, 0);
+	long p = sys_mmap(NULL, PAGE_BYTES, prot, MAP_SHARED, fd, 0);
 
 	return sys_failed(p) ? p : sys_munmap((void *)p, PAGE_BYTES);
 }
@@ -104,13 +110,21 @@ static long object_make(struct cow_object *o)
 		flags |= MFD_HUGETLB | (unsigned)__builtin_ctzl(o->huge_bytes)
 					       << MFD_HUGE_SHIFT;
 	name[249 < sizeof(name) ? 249 : sizeof(name) - 1] = '\0';
-	result = memfd(name, flags);
+	result = memfd(name, flags, o->seals & F_SEAL_EXEC);
 	if (sys_failed(result))
 		return result;
 	o->new = (int)result;
-	result = sys_call(SYS_ftruncate, o->new, (long)o->size, 0, 0, 0, 0);
-	if (!sys_failed(result) && o->executable && !o->huge_bytes)
-		result = try_to_execute(o->new);
+	return 0;
+}
+
+/* What it has to be like; it may have been cut since it was made. */
+static long object_fit(const struct cow_object *o)
+{
+	long result =
+		sys_call(SYS_ftruncate, o->new, (long)o->size, 0, 0, 0, 0);
+
+	if (!sys_failed(result) && o->exec_prot && !o->huge_bytes)
+		result = try_to_execute(o->new, o->exec_prot);
 	return result;
 }
 
@@ -186,8 +200,9 @@ int cow_make(struct cow_plan *plan)
 			continue;
 		if (o->old < 0)
 			o->old = open_old(plan, i);
-		if (o->new < 0)
-			result = object_make(o);
+		result = o->new < 0 ? object_make(o) : 0;
+		if (!sys_failed(result))
+			result = object_fit(o);
 		if (!sys_failed(result))
 			result = data_bytes(plan, i);
 		if (sys_failed(result))
