@@ -231,6 +231,11 @@ long sys_readlink(const char *path, char *buf, size_t len)
 			(long)len, 0, 0);
 }
 
+long sys_rlimit(int what, const struct rlimit64 *to, struct rlimit64 *was)
+{
+	return sys_call(SYS_prlimit64, 0, what, (long)to, (long)was, 0, 0);
+}
+
 unsigned sys_threads(void)
 {
 	struct stat st;

@@ -84,6 +84,9 @@ long sys_peek(const void *from, void *to, size_t len);
 bool sys_writable(int fd);
 long sys_ioctl(int fd, unsigned long op, void *arg);
 long sys_readlink(const char *path, char *buf, size_t len);
+struct rlimit64;
+/* Limit WHAT becomes TO, and *WAS what it was; NULL: not asked. */
+long sys_rlimit(int what, const struct rlimit64 *to, struct rlimit64 *was);
 /* Threads of this process; 1 where /proc does not tell. */
 unsigned sys_threads(void);
 /* Whether a seccomp filter watches this thread: unusual calls may kill. */

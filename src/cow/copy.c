@@ -118,6 +118,15 @@ static int copy_huge(const struct cow_object *o, const char *from,
 	return 0;
 }
 
+/* Nothing can be read at OFFSET: whether O ends there, as far as is known. */
+static bool is_beyond(const struct cow_object *o, uint64_t offset)
+{
+	struct sys_object now;
+
+	return o->old < 0 || sys_failed(sys_object(o->old, &now)) ||
+	       now.size <= offset;
+}
+
 static int copy_piece(const struct cow_object *o, const char *from,
 		      uint64_t offset, uint64_t len)
 {
@@ -130,7 +139,7 @@ static int copy_piece(const struct cow_object *o, const char *from,
 			return copy_huge(o, from, offset, len);
 		done = sys_call(SYS_pwrite64, o->new, (long)from, (long)n,
 				(long)offset, 0, 0);
-		if (done == -EFAULT) /* beyond its end */
+		if (done == -EFAULT && is_beyond(o, offset))
 			return 0;
 		if (done == -EINTR || done == -EAGAIN)
 			continue;

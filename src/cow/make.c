@@ -82,7 +82,8 @@ static long memfd(const char *name, unsigned flags, bool sealed)
 	static const unsigned kinds[] = {MFD_EXEC, 0, MFD_NOEXEC_SEAL};
 	long fd = -EINVAL;
 
-	for (size_t i = sealed ? 2 : 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+	for (size_t i = sealed ? 2 : 0; i < sizeof(kinds) / sizeof(*kinds);
+	     i++) {
 		fd = sys_call(SYS_memfd_create, (long)name,
 			      flags | MFD_CLOEXEC | kinds[i], 0, 0, 0, 0);
 		if (fd != -EINVAL && fd != -EACCES)
