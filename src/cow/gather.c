@@ -26,7 +26,6 @@
 
 #define ANON_LABEL "[anon_shmem:"
 #define DELETED " (deleted)"
-#define HUGETLBFS_MAGIC 0x958458f6
 
 void *cow_list_add(struct cow_list *list, size_t bytes)
 {
@@ -344,7 +343,6 @@ static int fd_ask(struct cow_plan *plan, uint32_t i)
 /* What only a descriptor tells. */
 static void object_ask(struct cow_object *o)
 {
-	struct sys_fs fs;
 	long seals;
 
 	if (o->program_fd < 0)
@@ -352,9 +350,7 @@ static void object_ask(struct cow_object *o)
 	seals = sys_call(SYS_fcntl, o->program_fd, F_GET_SEALS, 0, 0, 0, 0);
 	if (!sys_failed(seals))
 		o->seals = (unsigned)seals;
-	if (!sys_failed(sys_fs(o->program_fd, &fs)) &&
-	    fs.type == HUGETLBFS_MAGIC)
-		o->huge_bytes = fs.block_bytes;
+	o->huge_bytes = sys_huge_bytes(o->program_fd);
 }
 
 /* ------------------------------------------------------------------------- */

@@ -60,9 +60,6 @@ static int open_old(const struct cow_plan *plan, uint32_t object)
 	const struct cow_object *o = COW_OBJECT(plan, object);
 	long fd = -ENOENT;
 
-	/* hugetlbfs knows no holes, mincore() does */
-	if (o->huge_bytes && o->mapped && o->at)
-		return -1;
 	if (o->program_fd >= 0)
 		fd = reopen(o->program_fd, O_RDONLY);
 	for (size_t i = 0; sys_failed(fd) && i < plan->maps.n; i++)
@@ -144,23 +141,34 @@ static void refused(const struct cow_object *o)
 	log_end(&line);
 }
 
-/* How much there is of OBJECT; -errno. */
-static long data_bytes(const struct cow_plan *plan, uint32_t object)
+static long extents_sum(const struct cow_plan *plan, uint32_t object)
 {
-	const struct cow_object *o = COW_OBJECT(plan, object);
-	struct sys_object now;
 	uint64_t sum = 0;
 	uint64_t start = 0;
 	uint64_t end;
-	long result = o->old >= 0 ? sys_object(o->old, &now) : -1;
+	int result;
 
-	if (!sys_failed(result))
-		return (long)now.held;
 	while ((result = cow_extent(plan, object, &start, &end)) > 0) {
 		sum += end - start;
 		start = end;
 	}
 	return result ? result : (long)sum;
+}
+
+/* How much there is of OBJECT; -errno. */
+static long data_bytes(const struct cow_plan *plan, uint32_t object)
+{
+	struct cow_object *o = COW_OBJECT(plan, object);
+	struct sys_object now;
+	long result = o->old >= 0 ? sys_object(o->old, &now) : -1;
+
+	o->is_full = false;
+	if (sys_failed(result))
+		return extents_sum(plan, object);
+	/* more than is seen of it: nobody knows where */
+	if (o->huge_bytes && extents_sum(plan, object) != (long)now.held)
+		return (long)o->size;
+	return (long)now.held;
 }
 
 static long fd_make(struct cow_plan *plan, uint32_t i)

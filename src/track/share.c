@@ -129,7 +129,8 @@ static void open_seen(int fd, void *arg)
 /* What keeps O known; ASKED: what is open has been seen. */
 static uint32_t reason(const struct registry_object *o, bool asked)
 {
-	const uint32_t none = OBJECT_USED | OBJECT_NAMED | OBJECT_ADVISED;
+	const uint32_t none =
+		OBJECT_USED | OBJECT_NAMED | OBJECT_ADVISED | OBJECT_HUGE;
 
 	/* neither mapped nor open: it is gone, or comes from elsewhere again */
 	if (!(o->flags & OBJECT_SEEN) && (asked || !o->ino))
