@@ -22,7 +22,7 @@
 #define PAGES_FIRST 64 /* asked for at a time */
 #define PAGES_MOST 2048
 
-static int seek(int fd, uint64_t *start, uint64_t *end)
+static int seek_by(int fd, uint64_t *start, uint64_t *end)
 {
 	long data = sys_call(SYS_lseek, fd, (long)*start, SEEK_DATA, 0, 0, 0);
 	long hole;
@@ -35,6 +35,18 @@ static int seek(int fd, uint64_t *start, uint64_t *end)
 	*start = (uint64_t)data;
 	*end = (uint64_t)hole;
 	return 1;
+}
+
+static int seek(const struct cow_object *o, uint64_t *start, uint64_t *end)
+{
+	long at = o->old_seeks
+			  ? sys_call(SYS_lseek, o->old, 0, SEEK_CUR, 0, 0, 0)
+			  : -1;
+	int result = seek_by(o->old, start, end);
+
+	if (at >= 0)
+		sys_call(SYS_lseek, o->old, at, SEEK_SET, 0, 0, 0);
+	return result;
 }
 
 /* Whether mincore() does not know all, whatever swap there is. */
@@ -194,7 +206,7 @@ int cow_extent(const struct cow_plan *plan, uint32_t object, uint64_t *start,
 		return 1;
 	}
 	result = o->huge_bytes ? huge(plan, object, start, end)
-		 : o->old >= 0 ? seek(o->old, start, end)
+		 : o->old >= 0 ? seek(o, start, end)
 			       : look(plan, object, start, end);
 	if (result <= 0)
 		return result;

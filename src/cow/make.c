@@ -54,10 +54,24 @@ static long open_mapping(const struct cow_map *m)
 	return sys_open(path, O_RDONLY, 0);
 }
 
-/* A descriptor of our own, whose offset is nobody's business. */
+/* The program's own, where it may read by that. */
+static long copy_descriptor(int fd)
+{
+	long flags = sys_call(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0);
+
+	if (sys_failed(flags) || flags & O_PATH ||
+	    (flags & O_ACCMODE) == O_WRONLY)
+		return -EBADF;
+	return sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+}
+
+/*
+ * A descriptor of our own, whose offset is nobody's business; the program's
+ * may be all there is since it lost the right to open that file.
+ */
 static int open_old(const struct cow_plan *plan, uint32_t object)
 {
-	const struct cow_object *o = COW_OBJECT(plan, object);
+	struct cow_object *o = COW_OBJECT(plan, object);
 	long fd = -ENOENT;
 
 	if (o->program_fd >= 0)
@@ -67,6 +81,10 @@ static int open_old(const struct cow_plan *plan, uint32_t object)
 			fd = open_mapping(COW_MAP(plan, i));
 			break;
 		}
+	if (sys_failed(fd) && o->program_fd >= 0) {
+		fd = copy_descriptor(o->program_fd);
+		o->old_seeks = !sys_failed(fd);
+	}
 	return sys_failed(fd) ? -1 : (int)fd;
 }
 

@@ -48,8 +48,9 @@ struct cow_object {
 	uint64_t huge_bytes; /* of a page; 0: none of hugetlbfs */
 	uint64_t size;	     /* bytes */
 	int program_fd;	     /* one of the program's, or -1 */
-	int old; /* ours, to read and seek in; -1: none can be had */
-	int new; /* ours; -1: not made yet */
+	int old;	/* ours, to read and seek in; -1: none can be had */
+	bool old_seeks; /* with the program's offset: it has to be put back */
+	int new;	/* ours; -1: not made yet */
 	char name[COW_NAME_BYTES];
 };
 
