@@ -329,6 +329,8 @@ static int fd_ask(struct cow_plan *plan, uint32_t i)
 	f->flags = (int)flags;
 	f->cloexec = own & FD_CLOEXEC;
 	f->offset = sys_call(SYS_lseek, f->number, 0, SEEK_CUR, 0, 0, 0);
+	if (sys_failed(f->offset) && f->offset != -EBADF) /* O_PATH */
+		return (int)f->offset;
 	f->same = i;
 	for (uint32_t j = 0; j < i; j++)
 		if (COW_FD(plan, j)->object == f->object &&

@@ -67,7 +67,8 @@ static long copy_descriptor(int fd)
 
 /*
  * A descriptor of our own, whose offset is nobody's business; the program's
- * may be all there is since it lost the right to open that file.
+ * may be all there is since it lost the right to open that file.  Returns 0,
+ * also where there is none to be had, or -errno.
  */
 static int open_old(const struct cow_plan *plan, uint32_t object)
 {
@@ -85,7 +86,10 @@ static int open_old(const struct cow_plan *plan, uint32_t object)
 		fd = copy_descriptor(o->program_fd);
 		o->old_seeks = !sys_failed(fd);
 	}
-	return sys_failed(fd) ? -1 : (int)fd;
+	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+		return (int)fd;
+	o->old = sys_failed(fd) ? -1 : (int)fd;
+	return 0;
 }
 
 /*
@@ -189,9 +193,27 @@ static long data_bytes(const struct cow_plan *plan, uint32_t object)
 	return (long)now.held;
 }
 
+/* Offset and flags; not every file system knows all of these. */
+static long fd_dress(const struct cow_fd *f)
+{
+	const int kept = O_APPEND | O_NONBLOCK;
+	const int tried = kept | O_DIRECT | O_NOATIME;
+	long result = 0;
+
+	if (f->offset > 0)
+		result = sys_call(SYS_lseek, f->copy, f->offset, SEEK_SET, 0, 0,
+				  0);
+	if (sys_failed(result) || !(f->flags & tried) || f->flags & O_PATH)
+		return result;
+	result = sys_call(SYS_fcntl, f->copy, F_SETFL, f->flags & tried, 0, 0,
+			  0);
+	return sys_failed(result) ? sys_call(SYS_fcntl, f->copy, F_SETFL,
+					     f->flags & kept, 0, 0, 0)
+				  : result;
+}
+
 static long fd_make(struct cow_plan *plan, uint32_t i)
 {
-	const int kept = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME;
 	struct cow_fd *f = COW_FD(plan, i);
 	const struct cow_object *o = COW_OBJECT(plan, f->object);
 	long fd;
@@ -208,11 +230,7 @@ static long fd_make(struct cow_plan *plan, uint32_t i)
 	if (sys_failed(fd))
 		return fd;
 	f->copy = (int)fd;
-	if (f->same == i && f->offset > 0)
-		sys_call(SYS_lseek, f->copy, f->offset, SEEK_SET, 0, 0, 0);
-	if (f->same == i && f->flags & kept)
-		sys_call(SYS_fcntl, f->copy, F_SETFL, f->flags & kept, 0, 0, 0);
-	return 0;
+	return f->same == i ? fd_dress(f) : 0;
 }
 
 int cow_make(struct cow_plan *plan)
@@ -225,9 +243,9 @@ int cow_make(struct cow_plan *plan)
 
 		if (!o->wanted)
 			continue;
-		if (o->old < 0)
-			o->old = open_old(plan, i);
-		result = o->new < 0 ? object_make(o) : 0;
+		result = o->old < 0 ? open_old(plan, i) : 0;
+		if (!sys_failed(result) && o->new < 0)
+			result = object_make(o);
 		if (!sys_failed(result))
 			result = object_fit(o);
 		if (!sys_failed(result))
