@@ -386,16 +386,17 @@ static int descriptors(struct cow_plan *plan)
 	return result;
 }
 
-/* Whether there is memory at OFFSET, which M may show. */
+/* Whether there is memory at OFFSET of what M shows, or may be. */
 static bool reaches(const struct cow_map *m, uint64_t offset)
 {
 	char byte;
 
-	return m->offset <= offset && offset < m->offset + m->end - m->start &&
-	       m->prot & PROT_READ &&
-	       (sys_filtered() ||
-		sys_peek((char *)m->start + (offset - m->offset), &byte, 1) ==
-			1);
+	if (m->offset > offset || offset >= m->offset + (m->end - m->start) ||
+	    !(m->prot & PROT_READ))
+		return false;
+	return sys_filtered() ||
+	       sys_peek((char *)m->start + (offset - m->offset), &byte, 1) !=
+		       -EFAULT;
 }
 
 /*
