@@ -124,8 +124,7 @@ static void vmas_compare(void)
 	      vmas[1][n].end, vmas[1][n].prot, vmas[1][n].pgoff);
 }
 
-/* Descriptors ----------------------------------------------------------------
- */
+/* ---- descriptors ---- */
 
 static struct stat at_fork[OBJECTS_MAX];
 static int flags_at_fork[OBJECTS_MAX][FDS_MAX][2], seals_at_fork[OBJECTS_MAX];
@@ -192,8 +191,7 @@ static void offsets_move(struct object *o)
 	offsets_check(o);
 }
 
-/* Contents -------------------------------------------------------------------
- */
+/* ---- contents ---- */
 
 static void alias_check(const struct object *o, unsigned number)
 {
@@ -262,8 +260,7 @@ static void write_shared(uint64_t value, bool really)
 	}
 }
 
-/* Forks ----------------------------------------------------------------------
- */
+/* ---- forks ---- */
 
 enum { BY_PARENT = 1000, BY_CHILD = 2000 };
 

@@ -126,8 +126,7 @@ static inline void disturb_mapping(struct object *o)
 	}
 }
 
-/* Descriptors ---------------------------------------------------------------
- */
+/* ---- descriptors ---- */
 
 static inline int dup_somehow(int fd)
 {
@@ -187,8 +186,7 @@ static inline void disturb_fds(struct object *o)
 	}
 }
 
-/* Writing -------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static inline bool write_by_alias(struct object *o, unsigned stamp,
 				  uint64_t value)

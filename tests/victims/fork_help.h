@@ -111,8 +111,7 @@ static inline void talk_end(struct talk *talk)
 	talk_reap(talk->child);
 }
 
-/* A twin --------------------------------------------------------------------
- */
+/* ---- a twin ---- */
 
 struct twin {
 	volatile uint64_t *one, *two;
@@ -243,8 +242,7 @@ static inline void twin_both(const struct twin *twin, struct talk *talk,
 	talk_end(talk);
 }
 
-/* What can be counted --------------------------------------------------------
- */
+/* ---- what can be counted ---- */
 
 static inline size_t count_entries(const char *path)
 {

@@ -75,8 +75,7 @@ struct object {
 	off_t offset[FDS_MAX]; /* of each open file */
 };
 
-/* Chance --------------------------------------------------------------------
- */
+/* ---- chance ---- */
 
 static uint64_t chance = 1;
 
@@ -104,8 +103,7 @@ static inline void draw_from(uint64_t seed)
 		draw();
 }
 
-/* Pages ---------------------------------------------------------------------
- */
+/* ---- pages ---- */
 
 static inline uint64_t word_of(uint64_t stamp, size_t i)
 {
@@ -134,8 +132,7 @@ static inline size_t page_differs(const void *page, uint64_t stamp)
 	return WORDS;
 }
 
-/* Making --------------------------------------------------------------------
- */
+/* ---- making ---- */
 
 static inline int unlinked_in(const char *dir)
 {
@@ -277,8 +274,7 @@ static inline void object_end(struct object *o)
 		CHECK(!close(o->fd[i].fd));
 }
 
-/* Ranges --------------------------------------------------------------------
- */
+/* ---- ranges ---- */
 
 /* A part of PAGES, of whole quarters if SPARSE; the length is returned. */
 static inline size_t part_of(size_t pages, bool sparse, size_t *first)
@@ -331,8 +327,7 @@ static inline void set_prot(struct alias *alias, size_t from, size_t to,
 			alias->cell[c].prot = prot;
 }
 
-/* More mappings -------------------------------------------------------------
- */
+/* ---- more mappings ---- */
 
 static inline void *map_somehow(char *at, size_t bytes, int prot, int fd,
 				off_t offset)
