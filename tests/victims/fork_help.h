@@ -27,16 +27,20 @@
 /* Which side this process is on, for what it says. */
 static const char *whoami __attribute__((unused)) = "parent";
 
+/* Also in a handler that interrupts malloc: no stdio that might want memory. */
 static inline __attribute__((noreturn, format(printf, 1, 2))) void
 wrong(const char *format, ...)
 {
 	char text[LINE_BYTES];
+	int used = snprintf(text, sizeof(text), "%s: ", whoami);
 	va_list list;
 
 	va_start(list, format);
-	vsnprintf(text, sizeof(text), format, list);
+	vsnprintf(text + used, sizeof(text) - (size_t)used - 1, format, list);
 	va_end(list);
-	dprintf(2, "%s: %s\n", whoami, text);
+	strcat(text, "\n");
+	if (write(2, text, strlen(text)) < 0)
+		_exit(2);
 	_exit(1);
 }
 
@@ -98,7 +102,7 @@ static inline void talk_hear(struct talk *talk)
 		return;
 	if (talk->child > 0)
 		talk_reap(talk->child);
-	wrong("the other side is gone");
+	_exit(1); /* the other side is gone, and has said why */
 }
 
 /* The child does not return. */
