@@ -27,6 +27,9 @@
 /* Which side this process is on, for what it says. */
 static const char *whoami __attribute__((unused)) = "parent";
 
+/* What has to be taken away even if all is wrong. */
+static void (*leave)(void) __attribute__((unused));
+
 /* Also in a handler that interrupts malloc: no stdio that might want memory. */
 static inline __attribute__((noreturn, format(printf, 1, 2))) void
 wrong(const char *format, ...)
@@ -39,6 +42,8 @@ wrong(const char *format, ...)
 	vsnprintf(text + used, sizeof(text) - (size_t)used - 1, format, list);
 	va_end(list);
 	strcat(text, "\n");
+	if (leave)
+		leave();
 	if (write(2, text, strlen(text)) < 0)
 		_exit(2);
 	_exit(1);
@@ -50,6 +55,7 @@ struct talk {
 	int down[2]; /* to the child */
 	int up[2];   /* to the parent */
 	int in, out;
+	bool taken;  /* each side has closed the other's ends */
 	pid_t child; /* 0 in the child */
 };
 
@@ -58,6 +64,22 @@ static inline void talk_open(struct talk *talk)
 	signal(SIGPIPE, SIG_IGN);
 	CHECK(!pipe2(talk->down, O_CLOEXEC));
 	CHECK(!pipe2(talk->up, O_CLOEXEC));
+	talk->taken = false;
+	talk->child = -1;
+}
+
+/* Its ends, once; also in a handler, where CHILD has no number yet. */
+static inline void talk_side(struct talk *talk, bool child)
+{
+	if (talk->taken)
+		return;
+	talk->taken = true;
+	if (child)
+		whoami = "child";
+	talk->in = child ? talk->down[0] : talk->up[0];
+	talk->out = child ? talk->up[1] : talk->down[1];
+	close(child ? talk->down[1] : talk->down[0]);
+	close(child ? talk->up[0] : talk->up[1]);
 }
 
 /* After a fork that returned CHILD. */
@@ -65,12 +87,7 @@ static inline void talk_split(struct talk *talk, pid_t child)
 {
 	CHECK(child >= 0);
 	talk->child = child;
-	if (!child)
-		whoami = "child";
-	talk->in = child ? talk->up[0] : talk->down[0];
-	talk->out = child ? talk->down[1] : talk->up[1];
-	close(child ? talk->down[0] : talk->down[1]);
-	close(child ? talk->up[1] : talk->up[0]);
+	talk_side(talk, !child);
 }
 
 /* The child ends with 0, or has said why not. */
@@ -81,6 +98,8 @@ static inline void talk_reap(pid_t child)
 	CHECK(waitpid(child, &status, 0) == child);
 	if (WIFSIGNALED(status))
 		wrong("signal %d ended the child", WTERMSIG(status));
+	if (WEXITSTATUS(status) && leave)
+		leave();
 	if (WEXITSTATUS(status))
 		_exit(WEXITSTATUS(status));
 }
@@ -244,6 +263,57 @@ static inline void twin_both(const struct twin *twin, struct talk *talk,
 	else
 		twin_in_child(twin, talk);
 	talk_end(talk);
+}
+
+/* ---- one word, by two addresses ---- */
+
+static inline void pair_expect(volatile uint64_t *one, volatile uint64_t *two,
+			       uint64_t value, const char *what)
+{
+	if (*one != value || *two != value)
+		wrong("%s: %#lx and %#lx, not %#lx", what, *one, *two, value);
+}
+
+/*
+ * Whoever writes is seen by all if it is SHARED, or by none but itself, in
+ * GENERATIONS of children.
+ */
+static inline void pair_generations(volatile uint64_t *one,
+				    volatile uint64_t *two, bool shared,
+				    unsigned generations)
+{
+	uint64_t value = *one;
+	struct talk talk;
+
+	pair_expect(one, two, value, "before fork");
+	talk_open(&talk);
+	talk_split(&talk, fork());
+	if (talk.child) {
+		*one = value + 1;
+		pair_expect(one, two, value + 1, "just written");
+		talk_say(&talk);
+		talk_hear(&talk);
+		pair_expect(one, two, value + (shared ? 2 : 1), "child's");
+		talk_say(&talk);
+		talk_end(&talk);
+		return;
+	}
+	talk_hear(&talk);
+	pair_expect(one, two, value + shared, "parent's");
+	*one = value + 2;
+	pair_expect(one, two, value + 2, "just written");
+	talk_say(&talk);
+	talk_hear(&talk);
+	if (generations > 1)
+		pair_generations(one, two, shared, generations - 1);
+	talk_end(&talk);
+}
+
+static inline void pair_forks(volatile uint64_t *one, volatile uint64_t *two,
+			      bool shared)
+{
+	*one = 7;
+	pair_generations(one, two, shared, 2);
 }
 
 /* ---- what can be counted ---- */
