@@ -9,9 +9,12 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <time.h>
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
@@ -136,6 +139,38 @@ long sys_fstat(int fd, uint64_t *dev, uint64_t *ino, uint64_t *size)
 	return result;
 }
 
+long sys_object(int fd, struct sys_object *object)
+{
+	struct stat st;
+	long result = sys_call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0);
+	bool is_zero;
+
+	if (sys_failed(result))
+		return result;
+	is_zero = S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 5);
+	if (!S_ISREG(st.st_mode) && !is_zero)
+		return -EINVAL;
+	*object = (struct sys_object){
+		.dev = st.st_dev,
+		.ino = st.st_ino,
+		.size = (uint64_t)st.st_size,
+		.links = st.st_nlink,
+		.is_zero = is_zero,
+	};
+	return 0;
+}
+
+long sys_fs(int fd, struct sys_fs *fs)
+{
+	struct statfs st;
+	long result = sys_call(SYS_fstatfs, fd, (long)&st, 0, 0, 0, 0);
+
+	if (!sys_failed(result))
+		*fs = (struct sys_fs){(uint64_t)st.f_type,
+				      (uint64_t)st.f_bsize};
+	return result;
+}
+
 bool sys_same_file(const char *a, const char *b)
 {
 	struct stat sa;
@@ -193,6 +228,22 @@ long sys_readlink(const char *path, char *buf, size_t len)
 {
 	return sys_call(SYS_readlinkat, AT_FDCWD, (long)path, (long)buf,
 			(long)len, 0, 0);
+}
+
+unsigned sys_threads(void)
+{
+	struct stat st;
+
+	if (sys_failed(sys_call(SYS_newfstatat, AT_FDCWD,
+				(long)"/proc/self/task", (long)&st, 0, 0, 0)) ||
+	    st.st_nlink < 3)
+		return 1;
+	return (unsigned)st.st_nlink - 2; /* `.` and `..` */
+}
+
+bool sys_filtered(void)
+{
+	return sys_prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0;
 }
 
 long sys_getpid(void)

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Making what a child will get: objects, their memory, descriptors; see plan.h.
+ */
+#include "cow/plan.h"
+
+#include "base/fmt.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "env/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x8U
+#endif
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10U
+#endif
+
+#define PATH_BYTES 64
+
+static long reopen(int fd, int flags)
+{
+	char path[PATH_BYTES];
+	struct fmt f;
+
+	fmt_init(&f, path, sizeof(path));
+	fmt_str(&f, "/proc/self/fd/");
+	fmt_u64(&f, (uint64_t)fd);
+	return sys_open(path, flags, 0);
+}
+
+/* Only with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. */
+static long open_mapping(const struct cow_map *m)
+{
+	char path[PATH_BYTES];
+	struct fmt f;
+
+	fmt_init(&f, path, sizeof(path));
+	fmt_str(&f, "/proc/self/map_files/");
+	fmt_hex(&f, m->start);
+	fmt_char(&f, '-');
+	fmt_hex(&f, m->end);
+	return sys_open(path, O_RDONLY, 0);
+}
+
+/* A descriptor of our own, whose offset is nobody's business. */
+static int open_old(const struct cow_plan *plan, uint32_t object)
+{
+	const struct cow_object *o = COW_OBJECT(plan, object);
+	long fd = -ENOENT;
+
+	/* hugetlbfs knows no holes, mincore() does */
+	if (o->huge_bytes && o->mapped && o->at)
+		return -1;
+	if (o->program_fd >= 0)
+		fd = reopen(o->program_fd, O_RDONLY);
+	for (size_t i = 0; sys_failed(fd) && i < plan->maps.n; i++)
+		if (COW_MAP(plan, i)->object == object) {
+			fd = open_mapping(COW_MAP(plan, i));
+			break;
+		}
+	return sys_failed(fd) ? -1 : (int)fd;
+}
+
+/* Kernels from 6.3 on want to know whether it may be executed. */
+static long memfd(const char *name, unsigned flags)
+{
+	static const unsigned kinds[] = {MFD_EXEC, 0, MFD_NOEXEC_SEAL};
+	long fd = -EINVAL;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		fd = sys_call(SYS_memfd_create, (long)name,
+			      flags | MFD_CLOEXEC | kinds[i], 0, 0, 0, 0);
+		if (fd != -EINVAL && fd != -EACCES)
+			break;
+	}
+	return fd;
+}
+
+/* Whether code may be run from it: else a child could not be finished. */
+static long try_to_execute(int fd)
+{
+	long p = sys_mmap(NULL, PAGE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED,
+			  fd, 0);
+
+	return sys_failed(p) ? p : sys_munmap((void *)p, PAGE_BYTES);
+}
+
+static long object_make(struct cow_object *o)
+{
+	unsigned flags = MFD_ALLOW_SEALING;
+	char name[COW_NAME_BYTES];
+	long result;
+
+	cow_short_name(o, name);
+	if (o->huge_bytes)
+		flags |= MFD_HUGETLB | (unsigned)__builtin_ctzl(o->huge_bytes)
+					       << MFD_HUGE_SHIFT;
+	name[249 < sizeof(name) ? 249 : sizeof(name) - 1] = '\0';
+	result = memfd(name, flags);
+	if (sys_failed(result))
+		return result;
+	o->new = (int)result;
+	result = sys_call(SYS_ftruncate, o->new, (long)o->size, 0, 0, 0, 0);
+	if (!sys_failed(result) && o->executable && !o->huge_bytes)
+		result = try_to_execute(o->new);
+	return result;
+}
+
+static void refused(const struct cow_object *o)
+{
+	struct log_line line;
+	char name[COW_NAME_BYTES];
+
+	cow_short_name(o, name);
+	log_begin(&line);
+	fmt_str(&line.f, "fork: more to copy than max-copy=");
+	fmt_str(&line.f, CONFIG_TEXT(max_copy));
+	fmt_str(&line.f, ", in ");
+	fmt_str(&line.f, name);
+	fmt_str(&line.f, "; fork fails with ENOMEM");
+	log_end(&line);
+}
+
+/* All memory that O's copy needs, so that filling it does not fail. */
+static long reserve(const struct cow_plan *plan, uint32_t object,
+		    uint64_t *total)
+{
+	const struct cow_object *o = COW_OBJECT(plan, object);
+	uint64_t start = 0;
+	uint64_t end;
+	long result;
+
+	while ((result = cow_extent(plan, object, &start, &end)) > 0) {
+		*total += end - start;
+		if (*total > CONFIG_NUMBER(max_copy)) {
+			refused(o);
+			return -ENOMEM;
+		}
+		if (plan->late || o->huge_bytes)
+			result = sys_call(SYS_fallocate, o->new, 0, (long)start,
+					  (long)(end - start), 0, 0);
+		if (sys_failed(result))
+			return result;
+		start = end;
+	}
+	return result;
+}
+
+static long fd_make(struct cow_plan *plan, uint32_t i)
+{
+	const int kept = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME;
+	struct cow_fd *f = COW_FD(plan, i);
+	const struct cow_object *o = COW_OBJECT(plan, f->object);
+	long fd;
+
+	if (f->same != i) {
+		fd = sys_call(SYS_fcntl, COW_FD(plan, f->same)->copy,
+			      F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+	} else {
+		fd = reopen(o->new, f->flags & (O_ACCMODE | O_PATH));
+		if (sys_failed(fd))
+			fd = sys_call(SYS_fcntl, o->new, F_DUPFD_CLOEXEC, 0, 0,
+				      0, 0);
+	}
+	if (sys_failed(fd))
+		return fd;
+	f->copy = (int)fd;
+	if (f->same == i && f->offset > 0)
+		sys_call(SYS_lseek, f->copy, f->offset, SEEK_SET, 0, 0, 0);
+	if (f->same == i && f->flags & kept)
+		sys_call(SYS_fcntl, f->copy, F_SETFL, f->flags & kept, 0, 0, 0);
+	return 0;
+}
+
+int cow_make(struct cow_plan *plan)
+{
+	uint64_t total = 0;
+	long result = 0;
+
+	for (uint32_t i = 0; i < plan->objects.n; i++) {
+		struct cow_object *o = COW_OBJECT(plan, i);
+
+		if (!o->wanted)
+			continue;
+		if (o->old < 0)
+			o->old = open_old(plan, i);
+		if (o->new < 0)
+			result = object_make(o);
+		if (!sys_failed(result))
+			result = reserve(plan, i, &total);
+		if (sys_failed(result))
+			return (int)result;
+	}
+	for (uint32_t i = 0; i < plan->fds.n; i++) {
+		result = fd_make(plan, i);
+		if (sys_failed(result))
+			return (int)result;
+	}
+	return 0;
+}
+
+void cow_drop(struct cow_plan *plan)
+{
+	for (size_t i = 0; i < plan->fds.n; i++)
+		if (COW_FD(plan, i)->copy >= 0)
+			sys_close(COW_FD(plan, i)->copy);
+	for (size_t i = 0; i < plan->objects.n; i++) {
+		if (COW_OBJECT(plan, i)->old >= 0)
+			sys_close(COW_OBJECT(plan, i)->old);
+		if (COW_OBJECT(plan, i)->new >= 0)
+			sys_close(COW_OBJECT(plan, i)->new);
+	}
+	cow_list_drop(&plan->fds);
+	cow_list_drop(&plan->maps);
+	cow_list_drop(&plan->objects);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Exported libc names through which it is learnt what shared objects are for:
+ * where they come from, and that they are sealed, cut or advised about.
+ */
+#include "interpose/objects.h"
+#include "env/guard.h"
+#include "env/real.h"
+#include "interpose/interpose.h"
+#include "track/share.h"
+#include "track/track.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define WRITE_SEALS (F_SEAL_WRITE | 0x10 /* F_SEAL_FUTURE_WRITE */)
+
+EXPORT int remap_file_pages(void *addr, size_t len, int prot, size_t page,
+			    int flags)
+{
+	if (!real.remap_file_pages)
+		real_init();
+	return guard_open()
+		       ? track_remap_file_pages(addr, len, prot, page, flags)
+		       : real.remap_file_pages(addr, len, prot, page, flags);
+}
+
+static void objects_advised(void *addr, size_t len, int advice)
+{
+	if (share_count && guard_open() && advice != MADV_DONTNEED &&
+	    advice != MADV_WILLNEED)
+		share_advised((uintptr_t)addr, (uintptr_t)addr + len);
+}
+
+EXPORT int madvise(void *addr, size_t len, int advice)
+{
+	if (!real.madvise)
+		real_init();
+	objects_advised(addr, len, advice);
+	return real.madvise(addr, len, advice);
+}
+
+static void objects_cut(int fd, off_t size)
+{
+	int err = errno;
+
+	if (share_count && guard_open())
+		share_resized(fd, (uint64_t)size);
+	errno = err;
+}
+
+EXPORT int ftruncate(int fd, off_t size)
+{
+	int result;
+
+	if (!real.ftruncate)
+		real_init();
+	result = real.ftruncate(fd, size);
+	if (!result)
+		objects_cut(fd, size);
+	return result;
+}
+
+EXPORT int ftruncate64(int fd, off_t size)
+{
+	return ftruncate(fd, size);
+}
+
+static void objects_sealed(int fd, int command, long arg)
+{
+	if (command == F_ADD_SEALS && arg & WRITE_SEALS && guard_open())
+		share_note(fd, OBJECT_SEALED);
+}
+
+EXPORT int fcntl(int fd, int command, ...)
+{
+	va_list ap;
+	void *arg;
+	int result;
+
+	va_start(ap, command);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	if (!real.fcntl)
+		real_init();
+	result = real.fcntl(fd, command, arg);
+	if (__builtin_expect(command == F_ADD_SEALS, 0) && !result)
+		objects_sealed(fd, command, (long)arg);
+	return result;
+}
+
+EXPORT int fcntl64(int fd, int command, ...)
+{
+	va_list ap;
+	void *arg;
+
+	va_start(ap, command);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	return fcntl(fd, command, arg);
+}
+
+static void objects_received(const struct msghdr *m)
+{
+	int err = errno;
+
+	if (!m->msg_controllen || !m->msg_control || !guard_open())
+		return;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c;
+	     c = CMSG_NXTHDR((struct msghdr *)m, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			share_note(fd, OBJECT_FOREIGN);
+		}
+	}
+	errno = err;
+}
+
+EXPORT ssize_t recvmsg(int socket, struct msghdr *m, int flags)
+{
+	ssize_t result;
+
+	if (!real.recvmsg)
+		real_init();
+	result = real.recvmsg(socket, m, flags);
+	if (result >= 0)
+		objects_received(m);
+	return result;
+}
+
+EXPORT int recvmmsg(int socket, struct mmsghdr *m, unsigned n, int flags,
+		    struct timespec *timeout)
+{
+	int result;
+
+	if (!real.recvmmsg)
+		real_init();
+	result = real.recvmmsg(socket, m, n, flags, timeout);
+	for (int i = 0; i < result; i++)
+		objects_received(&m[i].msg_hdr);
+	return result;
+}
+
+/* The same by syscall(2), which has returned RESULT. */
+void objects_by_syscall(long nr, const long a[6], long result)
+{
+	const struct mmsghdr *m = (const void *)a[1];
+
+	if (result < 0)
+		return;
+	switch (nr) {
+	case SYS_madvise:
+		objects_advised((void *)a[0], (size_t)a[1], (int)a[2]);
+		break;
+	case SYS_ftruncate:
+		objects_cut((int)a[0], a[1]);
+		break;
+	case SYS_fcntl:
+		objects_sealed((int)a[0], (int)a[1], a[2]);
+		break;
+	case SYS_recvmsg:
+		objects_received((const void *)a[1]);
+		break;
+	case SYS_recvmmsg:
+		for (long i = 0; i < result; i++)
+			objects_received(&m[i].msg_hdr);
+		break;
+	case SYS_pidfd_getfd:
+		if (guard_open())
+			share_note((int)result, OBJECT_FOREIGN);
+		break;
+	}
+}
