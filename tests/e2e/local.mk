@@ -17,7 +17,17 @@ e2e_victims = \
 	tests/victims/errnos \
 	tests/victims/execs_itself \
 	tests/victims/exits \
+	tests/victims/fork_alias \
+	tests/victims/fork_api \
+	tests/victims/fork_api_linked \
+	tests/victims/fork_handlers \
+	tests/victims/fork_order \
+	tests/victims/fork_plain \
+	tests/victims/fork_ring \
+	tests/victims/fork_ring_linked \
+	tests/victims/fork_shared \
 	tests/victims/fork_storm \
+	tests/victims/fork_ways \
 	tests/victims/forks \
 	tests/victims/has_names \
 	tests/victims/heap_check \
@@ -56,6 +66,18 @@ e2e_victims = \
 	tests/victims/wrapped
 check_PROGRAMS += $(e2e_victims)
 
+tests_victims_fork_alias_SOURCES = tests/victims/fork_alias.c \
+	tests/victims/fork_disturb.h tests/victims/fork_help.h \
+	tests/victims/fork_object.h
+# With the library, and with what it declares weak.
+tests_victims_fork_api_linked_SOURCES = tests/victims/fork_api.c
+tests_victims_fork_api_linked_LDADD = $(tests_victims_secure_LDADD)
+tests_victims_fork_api_linked_LDFLAGS = $(tests_victims_secure_LDFLAGS)
+EXTRA_tests_victims_fork_api_linked_DEPENDENCIES = libanonshim.la
+tests_victims_fork_ring_linked_SOURCES = tests/victims/fork_ring.c
+tests_victims_fork_ring_linked_LDADD = $(tests_victims_secure_LDADD)
+tests_victims_fork_ring_linked_LDFLAGS = $(tests_victims_secure_LDFLAGS)
+EXTRA_tests_victims_fork_ring_linked_DEPENDENCIES = libanonshim.la
 tests_victims_random_map_SOURCES = tests/victims/random_map.c \
 	tests/victims/map_compare.h tests/victims/map_operations.h \
 	tests/victims/registry_look.h

@@ -191,6 +191,30 @@ static void unlinked_once(void)
 	two = one;
 }
 
+/* The number of a file that was an alias is another's now. */
+static void reused(void)
+{
+	struct stat before, now;
+	void *p, *q;
+	int fd;
+
+	fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+	CHECK(fd >= 0 && !ftruncate(fd, OBJECT_PAGES * PAGE));
+	CHECK(!fstat(fd, &before));
+	p = map_all(fd, RW);
+	q = map_all(fd, RW);
+	touch(p, OBJECT_PAGES);
+	CHECK(!munmap(p, OBJECT_PAGES * PAGE));
+	CHECK(!munmap(q, OBJECT_PAGES * PAGE) && !close(fd));
+	fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+	CHECK(fd >= 0 && !ftruncate(fd, OBJECT_PAGES * PAGE));
+	CHECK(!fstat(fd, &now));
+	if (now.st_ino != before.st_ino)
+		SKIP("numbers are not used again here");
+	p = map_all(fd, RW);
+	is_at(p, p);
+}
+
 static void sysv(void)
 {
 	int id = shmget(IPC_PRIVATE, OBJECT_PAGES * PAGE, IPC_CREAT | 0600);
@@ -304,6 +328,7 @@ static const struct {
 	{"named_file", named_file},
 	{"unlinked_shm", unlinked_shm},
 	{"unlinked_once", unlinked_once},
+	{"reused", reused},
 	{"sysv", sysv},
 	{"received", received},
 	{"inherited", inherited},

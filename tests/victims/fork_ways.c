@@ -307,6 +307,7 @@ static void by_daemon(void)
 		pass_fd(pair[0], twin.fd);
 		CHECK(!daemon(1, 1));
 		twin_in_child(&twin, &talk);
+		talk_say(&talk); /* nobody waits for it */
 		_exit(0);
 	}
 	talk_reap(pid);
