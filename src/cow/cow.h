@@ -53,8 +53,11 @@ int cow_reserve(struct cow_plan **plan, bool late);
 /* The same with the map's lock held. */
 int cow_reserve_locked(struct cow_plan **plan, bool late);
 
-/* Returns 0 or -ENOMEM, -EAGAIN: the plan is good for cow_parent() only. */
-int cow_freeze(struct cow_plan *plan);
+/*
+ * LOCKED: whether the map's lock could be had, which a late one needs.  Returns
+ * 0 or -ENOMEM, -EAGAIN: the plan is good for cow_parent() only.
+ */
+int cow_freeze(struct cow_plan *plan, bool locked);
 
 bool cow_is_late(const struct cow_plan *plan);
 bool cow_is_frozen(const struct cow_plan *plan);

@@ -132,6 +132,8 @@ void cow_drop(struct cow_plan *plan);
  */
 void cow_writers_hold(struct cow_plan *plan);
 void cow_writers_release(struct cow_plan *plan);
+/* In a child, whose memory was never held. */
+void cow_writers_close(struct cow_plan *plan);
 
 /* What madvise() said of the mappings, and to say it again. */
 void cow_advice_read(struct cow_plan *plan);
