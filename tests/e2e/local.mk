@@ -21,7 +21,11 @@ e2e_victims = \
 	tests/victims/fork_api \
 	tests/victims/fork_api_linked \
 	tests/victims/fork_handlers \
+	tests/victims/fork_jit \
+	tests/victims/fork_keeps \
+	tests/victims/fork_limits \
 	tests/victims/fork_order \
+	tests/victims/fork_pins \
 	tests/victims/fork_plain \
 	tests/victims/fork_ring \
 	tests/victims/fork_ring_linked \
@@ -150,7 +154,8 @@ EXTRA_DIST += \
 	tests/e2e/ask.py \
 	tests/e2e/packages \
 	tests/e2e/bad_input.sh tests/e2e/bss.sh tests/e2e/cores.sh \
-	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/heap.sh \
+	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/fork.sh \
+	tests/e2e/heap.sh \
 	tests/e2e/heap_programs.sh \
 	tests/e2e/limits.sh tests/e2e/names.sh tests/e2e/options.sh \
 	tests/e2e/programs.sh tests/e2e/runs.sh tests/e2e/stacks.sh \
