@@ -20,7 +20,8 @@ ordinary() {
 
 # quiet COMMAND...: exits with 0 under the shim, and nothing is said.
 quiet() {
-	status with "${options:-}" ${as[@]+"${as[@]}"} "$@" 2>err >out </dev/null
+	status with "${options:-}" ${as[@]+"${as[@]}"} "$@" \
+		2>err >out </dev/null
 	cat err
 	((status != 77)) || skip "$(tail -n 1 err)"
 	equal "$status" 0 "exit status${as[0]:+ as an ordinary user}"
@@ -82,7 +83,8 @@ test_aliases_left_alone() {
 	equal "$status" 0 "exit status without the shim"
 	options=fork=none everyone "$victims/fork_alias" 5 200 none
 	options=enable=0
-	status with "$options" env -u VICTIM_SHIM "$victims/fork_alias" 5 50 none
+	status with "$options" env -u VICTIM_SHIM \
+		"$victims/fork_alias" 5 50 none
 	equal "$status" 0 "exit status under enable=0"
 }
 
@@ -354,7 +356,6 @@ test_huge_pages() {
 test_pinned_pages() {
 	for which in vmsplice spliced direct registered; do
 		own "$victims/fork_pins" "$which"
-		rm -f direct
 	done
 }
 

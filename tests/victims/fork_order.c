@@ -12,6 +12,10 @@
  *	chain	each step by another thread, that saw the one before
  *	maps	by instructions, while a thread maps it and unmaps it, moves it
  *		and changes its protection
+ *	forks	by instructions, while other threads fork as well
+ *	threads	by instructions, while threads come and go
+ *	files	by fread() into it, while a thread flushes all files: one waits
+ *		with its file locked, for which the other waits with all of them
  *
  * "loose": where writers cannot be held all but the order is checked.
  */
@@ -55,33 +59,56 @@ static volatile uint64_t *place(unsigned writer, unsigned step)
 	return (step == 1 ? twin.one : twin.two) + word_in_twin(writer, step);
 }
 
-static void put_by_kernel(const int ends[2], volatile uint64_t *to, uint64_t n)
+static bool is(const char *word)
 {
-	CHECK(write(ends[1], &n, sizeof(n)) == sizeof(n));
-	CHECK(read(ends[0], (void *)to, sizeof(n)) == sizeof(n));
+	return !strcmp(how, word);
 }
 
-static void put(unsigned writer, unsigned step, uint64_t n, const int ends[2])
+/* A pipe that only this thread uses; unbuffered, so that the kernel writes. */
+struct way {
+	int ends[2];
+	FILE *file;
+};
+
+static void put_by_kernel(const struct way *way, volatile uint64_t *to,
+			  uint64_t n)
+{
+	CHECK(write(way->ends[1], &n, sizeof(n)) == sizeof(n));
+	if (is("files"))
+		CHECK(fread((void *)to, sizeof(n), 1, way->file) == 1);
+	else
+		CHECK(read(way->ends[0], (void *)to, sizeof(n)) == sizeof(n));
+}
+
+static void put(unsigned writer, unsigned step, uint64_t n,
+		const struct way *way)
 {
 	off_t at = (off_t)(word_in_twin(writer, step) * sizeof(n));
 
-	if (step == 0 || step == 3 || *how == 's' || *how == 'm')
-		*place(writer, step) = n;
-	else if (*how == 'p')
-		CHECK(pwrite(twin.fd, &n, sizeof(n), at) == sizeof(n));
-	else
-		put_by_kernel(ends, place(writer, step), n);
+	if (step == 1 || step == 2) {
+		if (is("pwrite")) {
+			CHECK(pwrite(twin.fd, &n, sizeof(n), at) == sizeof(n));
+			return;
+		}
+		if (is("kernel") || is("files")) {
+			put_by_kernel(way, place(writer, step), n);
+			return;
+		}
+	}
+	*place(writer, step) = n;
 }
 
 static void *writer_run(void *arg)
 {
 	unsigned writer = (unsigned)(uintptr_t)arg;
-	int ends[2];
+	struct way way;
 
-	CHECK(!pipe2(ends, O_CLOEXEC));
+	CHECK(!pipe2(way.ends, O_CLOEXEC));
+	way.file = fdopen(way.ends[0], "r");
+	CHECK(way.file && !setvbuf(way.file, NULL, _IONBF, 0));
 	for (uint64_t n = 1; !stop; n++)
 		for (unsigned step = 0; step < STEPS; step++)
-			put(writer, step, n, ends);
+			put(writer, step, n, &way);
 	return NULL;
 }
 
@@ -120,6 +147,45 @@ static void *mapper_run(void *arg)
 	return arg;
 }
 
+static void child_run(void);
+
+static void *forker_run(void *arg)
+{
+	while (!stop) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (!pid)
+			child_run();
+		talk_reap(pid);
+	}
+	return arg;
+}
+
+static void *comer_run(void *arg)
+{
+	*(volatile uint64_t *)(twin.two + 20 * WORDS) = 1;
+	return arg;
+}
+
+static void *starter_run(void *arg)
+{
+	pthread_t one;
+
+	while (!stop) {
+		CHECK(!pthread_create(&one, NULL, comer_run, NULL));
+		CHECK(!pthread_join(one, NULL));
+	}
+	return arg;
+}
+
+static void *flusher_run(void *arg)
+{
+	while (!stop)
+		CHECK(!fflush(NULL));
+	return arg;
+}
+
 static void start(void *(*run)(void *), unsigned number)
 {
 	CHECK(!pthread_create(&thread[threads++], NULL, run,
@@ -128,12 +194,18 @@ static void start(void *(*run)(void *), unsigned number)
 
 static void start_all(void)
 {
-	bool chain = *how == 'c';
+	bool chain = is("chain");
 
 	for (unsigned i = 0; i < WRITERS * (chain ? STEPS : 1); i++)
 		start(chain ? link_run : writer_run, i);
-	if (*how == 'm')
+	if (is("maps"))
 		start(mapper_run, 0);
+	if (is("forks"))
+		start(forker_run, 0);
+	if (is("threads"))
+		start(starter_run, 0);
+	if (is("files"))
+		start(flusher_run, 0);
 	/* none is compared before all have come once around */
 	for (unsigned i = 0; i < WRITERS; i++)
 		while (!*place(i, 3))
@@ -187,7 +259,7 @@ static void join_all(void)
 	stop = true;
 	for (unsigned i = 0; i < threads; i++)
 		CHECK(!pthread_join(thread[i], NULL));
-	for (unsigned i = 0; i < WRITERS && *how != 'c'; i++)
+	for (unsigned i = 0; i < WRITERS && !is("chain"); i++)
 		if (*place(i, 1) != *place(i, 0) ||
 		    *place(i, 2) != *place(i, 0))
 			wrong("the child's writes are seen");

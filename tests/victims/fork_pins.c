@@ -96,6 +96,7 @@ static void direct(void)
 
 	if (fd < 0)
 		SKIP("no O_DIRECT here");
+	CHECK(!unlink("direct"));
 	twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
 	if (pwrite(fd, (const void *)twin.one, bytes, 0) != (ssize_t)bytes)
 		SKIP("no O_DIRECT here");
