@@ -103,6 +103,19 @@ static void with_descriptors(int fd)
 	keep_fd(open(path, O_PATH | O_CLOEXEC));
 }
 
+/* That nobody may execute, if the kernel knows of that. */
+static void with_no_exec(void)
+{
+	int fd = memfd_create("of data", 8 /* MFD_NOEXEC_SEAL */);
+
+	if (fd < 0)
+		return;
+	CHECK(!ftruncate(fd, (off_t)PAGE));
+	keep_fd(fd);
+	keep(map_shared(fd, 1, 0, RW));
+	keep(map_shared(fd, 1, 0, RW));
+}
+
 static void make_all(void)
 {
 	int fd = keep_fd(memfd_of("of guards", OBJECT_PAGES,
@@ -116,6 +129,7 @@ static void make_all(void)
 	with_advice(advised);
 	with_holes();
 	with_descriptors(fd);
+	with_no_exec();
 	/* no descriptor, and a size that is no whole page */
 	fd = memfd_of("closed", 3, 0);
 	CHECK(!ftruncate(fd, 2 * PAGE + 100));

@@ -5,13 +5,20 @@
  * no descriptor and no mapping stays, and with the limit gone fork works.
  *
  *	nofile	so many descriptors, from none on
+ *	child	none, in a child
  *	as	so many pages, from none on
  *	fsize	files may have no byte: no signal either
  *	nproc	no child at all (as another user)
+ *	noproc	no /proc, in an empty directory
+ *	refused	system calls that only a copy needs are refused
  *	huge	hugetlb pages, as many free as the argument says are enough
  */
 #include "fork_help.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #define TWIN_PAGES 8
@@ -98,6 +105,80 @@ static rlim_t bytes_now(void)
 	return pages * PAGE;
 }
 
+/* In a child, that has its own copy already: fork works whole or not at all. */
+static void fork_somehow(void)
+{
+	pid_t pid;
+
+	twin_before(&twin);
+	talk_open(&talk);
+	errno = 0;
+	pid = fork();
+	if (pid >= 0)
+		twin_both(&twin, &talk, pid);
+	else if (errno != ENOMEM && errno != EAGAIN)
+		wrong("fork failed with errno %d", errno);
+	else
+		twin_see(&twin, VALUE_BEFORE, "after fork failed");
+}
+
+static void without_proc(void)
+{
+	char dir[] = "/tmp/fork-limits-XXXXXX";
+
+	if (geteuid())
+		SKIP("not root");
+	CHECK(mkdtemp(dir));
+	CHECK(!chroot(dir) && !chdir("/"));
+	fork_somehow();
+	_exit(0);
+}
+
+/* As sandboxes do once their program runs: EPERM for what it does not need. */
+static void with_calls_refused(void)
+{
+	static const int calls[] = {SYS_memfd_create, SYS_userfaultfd,
+				    SYS_openat, SYS_process_vm_readv};
+	struct sock_filter program[2 * sizeof(calls) / sizeof(*calls) + 2] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+	};
+	struct sock_fprog filter = {1, program};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		program[filter.len++] = (struct sock_filter)BPF_JUMP(
+			BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
+		program[filter.len++] = (struct sock_filter)BPF_STMT(
+			BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+	}
+	program[filter.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K,
+							     SECCOMP_RET_ALLOW);
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+		SKIP("no filters");
+	fork_somehow();
+	_exit(0);
+}
+
+/* A child's forks fail as its parent's do. */
+static void without_descriptors(void)
+{
+	fork_under(RLIMIT_NOFILE, first_free());
+	_exit(0);
+}
+
+/* What cannot be taken back is done in a child. */
+static void in_a_child(void (*run)(void))
+{
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (!pid)
+		run();
+	talk_reap(pid);
+	worked++;
+}
+
 static void limits(const char *which)
 {
 	if (!strcmp(which, "nofile")) {
@@ -111,6 +192,12 @@ static void limits(const char *which)
 	} else if (!strcmp(which, "fsize")) {
 		fork_under(RLIMIT_FSIZE, 0);
 		fork_under(RLIMIT_FSIZE, PAGE);
+	} else if (!strcmp(which, "child")) {
+		in_a_child(without_descriptors);
+	} else if (!strcmp(which, "noproc")) {
+		in_a_child(without_proc);
+	} else if (!strcmp(which, "refused")) {
+		in_a_child(with_calls_refused);
 	} else {
 		CHECK(!geteuid() || !strcmp(which, "nproc"));
 		CHECK(geteuid() || !setuid(NOBODY));

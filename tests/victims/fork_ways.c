@@ -90,6 +90,21 @@ static pid_t by_raw_clone3_pidfd(void)
 	return pid;
 }
 
+/* In namespaces of its own, where that may be; the first process there. */
+static pid_t by_raw_clone_namespaces(void)
+{
+	long flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+	pid_t pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0L, 0L, 0L, 0L);
+
+	if (pid < 0)
+		pid = (pid_t)syscall(SYS_clone, flags | CLONE_NEWUSER | SIGCHLD,
+				     0L, 0L, 0L, 0L);
+	if (pid < 0 && errno == EPERM)
+		SKIP("no namespaces");
+	CHECK(pid || getpid() == 1);
+	return pid;
+}
+
 static void both(void)
 {
 	twin_before(&twin);
@@ -116,6 +131,42 @@ static void in_a_thread(void)
 
 	CHECK(!pthread_create(&thread, NULL, thread_run, NULL));
 	CHECK(!pthread_join(thread, NULL));
+}
+
+/* On a stack that is itself mapped twice. */
+static void on_such_a_stack(void)
+{
+	size_t bytes = 64 * PAGE;
+	pthread_attr_t attr;
+	pthread_t thread;
+	struct twin stack;
+
+	twin_make(&stack, bytes / PAGE);
+	CHECK(!pthread_attr_init(&attr));
+	CHECK(!pthread_attr_setstack(&attr, (void *)stack.one, bytes));
+	CHECK(!pthread_create(&thread, &attr, thread_run, NULL));
+	CHECK(!pthread_join(thread, NULL));
+	twin_end(&stack);
+}
+
+/* Its table of descriptors is the parent's: nothing in it may change. */
+static void with_one_table(void)
+{
+	struct stat before, after;
+	pid_t pid;
+
+	twin_before(&twin);
+	CHECK(!fstat(twin.fd, &before));
+	pid = (pid_t)syscall(SYS_clone, (long)(SIGCHLD | CLONE_FILES), 0L, 0L,
+			     0L, 0L);
+	CHECK(pid >= 0);
+	if (!pid)
+		_exit(0);
+	talk_reap(pid);
+	CHECK(!fstat(twin.fd, &after));
+	if (before.st_ino != after.st_ino)
+		wrong("the parent's descriptor is another object's");
+	twin_see(&twin, VALUE_BEFORE, "after the child ended");
 }
 
 /* The child's child comes from the child's own object. */
@@ -337,11 +388,14 @@ static const struct way {
 	{"raw_clone_tid", plainly, by_raw_clone_tid},
 	{"raw_clone3", plainly, by_raw_clone3},
 	{"raw_clone3_pidfd", plainly, by_raw_clone3_pidfd},
+	{"raw_clone_files", with_one_table, NULL},
+	{"raw_clone_namespaces", plainly, by_raw_clone_namespaces},
 	{"clone", by_clone, NULL},
 	{"daemon", by_daemon, NULL},
 	{"thread", in_a_thread, by_fork},
 	{"thread_Fork", in_a_thread, by_Fork},
 	{"thread_raw", in_a_thread, by_raw_clone},
+	{"thread_stack", on_such_a_stack, by_fork},
 	{"generations", for_generations, by_fork},
 	{"generations_raw", for_generations, by_raw_clone},
 	{"handler", raises, by_fork},
