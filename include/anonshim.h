@@ -141,12 +141,12 @@ int anonshim_region_create(void **addr, size_t len, unsigned flags,
  * OFFSET	bytes, a multiple of the page size
  * LEN	bytes, rounded up to pages; 0: to the region's end
  * PROT	PROT_* as for mmap(2)
- * ALIAS	in: where, if nothing is mapped there, or NULL for anywhere; out:
- *	where it is
+ * ALIAS	in: where, if nothing is mapped there, or NULL for anywhere
+ *	out: where it is
  *
  * Errors: EINVAL (REGION is none, or OFFSET and LEN are not within it), EEXIST
  * (something is mapped at *ALIAS), EACCES (PROT is not permitted to this
- * process), ENOMEM, ENOSYS.
+ * process), EBADF (the program closed the region's descriptor), ENOMEM, ENOSYS.
  *
  * Context: not in signal handlers.
  */

@@ -75,7 +75,8 @@ libanonshim_la_SOURCES = $(shim_core_sources) \
 	src/interpose/malloc_about.c src/interpose/malloc_cxx.c \
 	src/interpose/malloc_family.c \
 	src/interpose/syscall.S \
-	src/shim/api.c \
+	src/shim/api.c src/shim/api.h \
+	src/shim/api_fork.c \
 	src/shim/start.c
 # what the family calls of itself is the linker's to choose
 # No vectors of what was just written by words: the processor has to wait.

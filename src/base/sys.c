@@ -154,6 +154,7 @@ long sys_object(int fd, struct sys_object *object)
 		.dev = st.st_dev,
 		.ino = st.st_ino,
 		.size = (uint64_t)st.st_size,
+		.held = (uint64_t)st.st_blocks * 512,
 		.links = st.st_nlink,
 		.is_zero = is_zero,
 	};

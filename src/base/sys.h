@@ -55,6 +55,7 @@ struct sys_object {
 	uint64_t dev;
 	uint64_t ino;
 	uint64_t size;	/* bytes */
+	uint64_t held;	/* bytes that it has memory for */
 	uint64_t links; /* names that it has */
 	bool is_zero;	/* /dev/zero: each mapping shows memory of its own */
 };

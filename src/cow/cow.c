@@ -94,11 +94,13 @@ int cow_reserve_locked(struct cow_plan **to, bool late)
 	return result ? as_of_fork(result) : 0;
 }
 
-int cow_freeze(struct cow_plan *plan)
+int cow_freeze(struct cow_plan *plan, bool locked)
 {
 	int result = 0;
 
-	if (plan->late) {
+	if (plan->late && !locked) {
+		result = -EAGAIN;
+	} else if (plan->late) {
 		result = cow_gather_again(plan);
 		if (!result) {
 			cow_writers_hold(plan);
@@ -134,6 +136,7 @@ static long map_renew(const struct cow_plan *plan, const struct cow_map *m)
 
 	if (!is_mapped(m)) {
 		share_clear(m->start, m->end);
+		region_clear(m->start, m->end);
 		return 0;
 	}
 	result = sys_mmap((void *)m->start, m->end - m->start, m->prot,
@@ -143,8 +146,9 @@ static long map_renew(const struct cow_plan *plan, const struct cow_map *m)
 		return result;
 	if (m->advice)
 		cow_advise(m);
-	if (m->label[0])
-		namer_label(m->start, m->end, m->label);
+	/* it is a file's memory now, unless its name hides that */
+	if (!m->label[0] || !namer_label(m->start, m->end, m->label))
+		region_clear(m->start, m->end);
 	return 0;
 }
 
@@ -183,8 +187,7 @@ void cow_child(struct cow_plan *plan)
 	if (plan->error) /* fork() will say so */
 		for (;;)
 			sys_call(SYS_exit_group, 127, 0, 0, 0, 0, 0);
-	/* or the parent's writers would wait for this process too */
-	cow_writers_release(plan);
+	cow_writers_close(plan);
 	for (size_t i = 0; i < plan->maps.n; i++)
 		if (sys_failed(map_renew(plan, COW_MAP(plan, i))))
 			end_child();

@@ -6,9 +6,9 @@
  * The parent copies before it forks, so that what fails is fork() and not a
  * child.  A copy has two steps, for handlers that the program registered with
  * pthread_atfork() run between them: cow_reserve() finds the objects and makes
- * new ones with all the memory they need, cow_freeze() holds other threads'
- * writes and fills them.  Then comes the fork; cow_child() maps the new objects
- * over all aliases and puts them behind all descriptors, cow_parent() lets go.
+ * new ones, cow_freeze() holds other threads' writes and fills them.  Then
+ *comes the fork; cow_child() maps the new objects over all aliases and puts
+ *them behind all descriptors, cow_parent() lets go.
  *
  *	struct cow_plan *plan;
  *	int result = cow_reserve(&plan);
@@ -53,8 +53,11 @@ int cow_reserve(struct cow_plan **plan, bool late);
 /* The same with the map's lock held. */
 int cow_reserve_locked(struct cow_plan **plan, bool late);
 
-/* Returns 0 or -ENOMEM, -EAGAIN: the plan is good for cow_parent() only. */
-int cow_freeze(struct cow_plan *plan);
+/*
+ * LOCKED: whether the map's lock could be had, which a late one needs.  Returns
+ * 0 or -ENOMEM, -EAGAIN: the plan is good for cow_parent() only.
+ */
+int cow_freeze(struct cow_plan *plan, bool locked);
 
 bool cow_is_late(const struct cow_plan *plan);
 bool cow_is_frozen(const struct cow_plan *plan);

@@ -126,6 +126,10 @@ int cow_extent(const struct cow_plan *plan, uint32_t object, uint64_t *start,
 
 	if (from >= o->size)
 		return 0;
+	if (o->is_full) { /* a search would look at every page */
+		*end = o->size;
+		return 1;
+	}
 	result = o->old >= 0 ? seek(o->old, start, end)
 			     : look(plan, object, start, end);
 	if (result <= 0)

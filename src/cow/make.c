@@ -129,29 +129,23 @@ static void refused(const struct cow_object *o)
 	log_end(&line);
 }
 
-/* All memory that O's copy needs, so that filling it does not fail. */
-static long reserve(const struct cow_plan *plan, uint32_t object,
-		    uint64_t *total)
+/* How much there is of OBJECT; -errno. */
+static long data_bytes(const struct cow_plan *plan, uint32_t object)
 {
 	const struct cow_object *o = COW_OBJECT(plan, object);
+	struct sys_object now;
+	uint64_t sum = 0;
 	uint64_t start = 0;
 	uint64_t end;
-	long result;
+	long result = o->old >= 0 ? sys_object(o->old, &now) : -1;
 
+	if (!sys_failed(result))
+		return (long)now.held;
 	while ((result = cow_extent(plan, object, &start, &end)) > 0) {
-		*total += end - start;
-		if (*total > CONFIG_NUMBER(max_copy)) {
-			refused(o);
-			return -ENOMEM;
-		}
-		if (plan->late || o->huge_bytes)
-			result = sys_call(SYS_fallocate, o->new, 0, (long)start,
-					  (long)(end - start), 0, 0);
-		if (sys_failed(result))
-			return result;
+		sum += end - start;
 		start = end;
 	}
-	return result;
+	return result ? result : (long)sum;
 }
 
 static long fd_make(struct cow_plan *plan, uint32_t i)
@@ -195,9 +189,15 @@ int cow_make(struct cow_plan *plan)
 		if (o->new < 0)
 			result = object_make(o);
 		if (!sys_failed(result))
-			result = reserve(plan, i, &total);
+			result = data_bytes(plan, i);
 		if (sys_failed(result))
 			return (int)result;
+		o->is_full = (uint64_t)result >= o->size;
+		total += (uint64_t)result;
+		if (total > CONFIG_NUMBER(max_copy)) {
+			refused(o);
+			return -ENOMEM;
+		}
 	}
 	for (uint32_t i = 0; i < plan->fds.n; i++) {
 		result = fd_make(plan, i);

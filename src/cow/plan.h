@@ -42,14 +42,14 @@ struct cow_object {
 	bool mapped;	     /* identity is known */
 	bool named;	     /* it has a name that leads to it */
 	bool wanted;	     /* the policy says so */
+	bool is_full;	     /* it has no holes */
 	bool executable;     /* through one of its mappings */
 	unsigned seals;	     /* F_SEAL_* */
 	uint64_t huge_bytes; /* of a page; 0: none of hugetlbfs */
 	uint64_t size;	     /* bytes */
-	uint64_t copied;
-	int program_fd; /* one of the program's, or -1 */
-	int old;	/* ours, to read and seek in; -1: none can be had */
-	int new;	/* ours; -1: not made yet */
+	int program_fd;	     /* one of the program's, or -1 */
+	int old; /* ours, to read and seek in; -1: none can be had */
+	int new; /* ours; -1: not made yet */
 	char name[COW_NAME_BYTES];
 };
 
@@ -119,7 +119,7 @@ bool cow_policy(const struct cow_object *o);
 /* O's name as its maker gave it, in TO. */
 void cow_short_name(const struct cow_object *o, char to[COW_NAME_BYTES]);
 
-/* Make what is missing: objects, memory for them, descriptors. */
+/* Make what is missing: objects and descriptors. */
 int cow_make(struct cow_plan *plan);
 /* Fill it. */
 int cow_copy(struct cow_plan *plan);
@@ -132,6 +132,8 @@ void cow_drop(struct cow_plan *plan);
  */
 void cow_writers_hold(struct cow_plan *plan);
 void cow_writers_release(struct cow_plan *plan);
+/* In a child, whose memory was never held. */
+void cow_writers_close(struct cow_plan *plan);
 
 /* What madvise() said of the mappings, and to say it again. */
 void cow_advice_read(struct cow_plan *plan);

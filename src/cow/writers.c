@@ -110,7 +110,23 @@ void cow_writers_hold(struct cow_plan *plan)
 			 " (anonshim doctor says what would permit it)");
 }
 
+/*
+ * Closing it would do, but that counts only once the child has closed its own,
+ * and somebody may have stopped the child.
+ */
 void cow_writers_release(struct cow_plan *plan)
+{
+	for (size_t i = 0; plan->writers >= 0 && i < plan->maps.n; i++) {
+		const struct cow_map *m = COW_MAP(plan, i);
+		struct uffdio_range range = {m->start, m->end - m->start};
+
+		if (m->prot & PROT_WRITE)
+			sys_ioctl(plan->writers, UFFDIO_UNREGISTER, &range);
+	}
+	cow_writers_close(plan);
+}
+
+void cow_writers_close(struct cow_plan *plan)
 {
 	if (plan->writers >= 0)
 		sys_close(plan->writers);

@@ -43,7 +43,7 @@ static void plan_late(void)
 		log_text("fork: no memory for a child's copies of shared "
 			 "memory; it shares them");
 	else if (forking.plan)
-		cow_freeze(forking.plan);
+		cow_freeze(forking.plan, true);
 }
 
 /* The heap first: a thread that has its locks may go on to want the map's. */
@@ -52,12 +52,10 @@ static void prepare(void)
 	guard_enter();
 	heap_fork_prepare();
 	life_fork_prepare();
-	if (!guard.fork_map)
-		return;
-	if (!forking.planned && cow_wanted())
+	if (!forking.planned && cow_wanted() && guard.fork_map)
 		plan_late();
 	else if (forking.plan && !cow_is_frozen(forking.plan))
-		cow_freeze(forking.plan);
+		cow_freeze(forking.plan, guard.fork_map);
 }
 
 static void parent(void)
@@ -125,7 +123,7 @@ static int plan_begin(struct forking *outer, bool runs_handlers)
 			 __atomic_load_n(&handlers, __ATOMIC_RELAXED)));
 	/* where nobody else writes in between, now: it may fail yet */
 	if (!result && forking.plan && !cow_is_late(forking.plan))
-		result = cow_freeze(forking.plan);
+		result = cow_freeze(forking.plan, true);
 	guard_leave();
 	return result;
 }

@@ -240,7 +240,7 @@ Test(tool_registry_read, says_which_version_it_met)
 {
 	fake.head.version = 9;
 	cr_assert_eq(read_fake(), -EBADMSG);
-	cr_assert_str_eq(reg.why, "its version is 9 and this tool reads 2");
+	cr_assert_str_eq(reg.why, "its version is 9 and this tool reads 3");
 }
 
 /* The heap is read first and would be there, unchecked. */
