@@ -137,10 +137,14 @@ static void pass(int i)
 
 static void fork_once(int i)
 {
-	double start = now_us();
-	pid_t pid = fork();
+	double start;
+	pid_t pid;
 	int status;
 
+	/* or what the fork before has write-protected would be so already */
+	touch(aliases[0]);
+	start = now_us();
+	pid = fork();
 	if (!pid) {
 		if (asked.executes)
 			execl("/bin/true", "true", (char *)NULL);

@@ -351,7 +351,7 @@ test_python_counting() { # 200 s
 # D's collector marks in a child, which tells its parent in shared memory.
 collected() {
 	cp ../collects .
-	under timeout 20 ./collects --DRT-gcopt=fork:1
+	under timeout 10 ./collects --DRT-gcopt=fork:1
 	rm collects
 }
 
