@@ -155,7 +155,7 @@ EXTRA_DIST += \
 	tests/e2e/packages \
 	tests/e2e/bad_input.sh tests/e2e/bss.sh tests/e2e/cores.sh \
 	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/fork.sh \
-	tests/e2e/heap.sh \
+	tests/e2e/fork_programs.sh tests/e2e/fork_shared.sh tests/e2e/heap.sh \
 	tests/e2e/heap_programs.sh \
 	tests/e2e/limits.sh tests/e2e/names.sh tests/e2e/options.sh \
 	tests/e2e/programs.sh tests/e2e/runs.sh tests/e2e/stacks.sh \
