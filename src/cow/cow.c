@@ -136,6 +136,7 @@ static long map_renew(const struct cow_plan *plan, const struct cow_map *m)
 
 	if (!is_mapped(m)) {
 		share_clear(m->start, m->end);
+		region_clear(m->start, m->end);
 		return 0;
 	}
 	result = sys_mmap((void *)m->start, m->end - m->start, m->prot,
@@ -145,8 +146,9 @@ static long map_renew(const struct cow_plan *plan, const struct cow_map *m)
 		return result;
 	if (m->advice)
 		cow_advise(m);
-	if (m->label[0])
-		namer_label(m->start, m->end, m->label);
+	/* it is a file's memory now, unless its name hides that */
+	if (!m->label[0] || !namer_label(m->start, m->end, m->label))
+		region_clear(m->start, m->end);
 	return 0;
 }
 

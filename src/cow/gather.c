@@ -13,6 +13,7 @@
 #include "base/procmaps.h"
 #include "base/sys.h"
 #include "base/table.h"
+#include "env/caps.h"
 #include "track/registry.h"
 
 #include <errno.h>
@@ -54,6 +55,14 @@ void cow_list_drop(struct cow_list *list)
 	*list = (struct cow_list){0};
 }
 
+static bool ends_in(const char *text, const char *end)
+{
+	size_t n = strlen(text);
+	size_t m = strlen(end);
+
+	return n >= m && !strcmp(text + n - m, end);
+}
+
 /* Objects ----------------------------------------------------------------- */
 
 static struct cow_object *object_add(struct cow_plan *plan)
@@ -80,6 +89,26 @@ static struct cow_object *object_of(struct cow_plan *plan, uint32_t id)
 	return o;
 }
 
+/* Whether others can still open it: the answer costs a call, not a list. */
+static bool has_name(const struct registry_object *known, uintptr_t at)
+{
+	struct procmap_vma vma;
+
+	return known->flags & OBJECT_NAMED && caps.procmap && at &&
+	       !procmaps_query(at, &vma) && vma.name[0] == '/' &&
+	       !ends_in(vma.name, DELETED);
+}
+
+/* Whether a fork has to look at it. */
+static bool may_be_meant(const struct registry_object *known, uintptr_t at)
+{
+	if (!(known->flags & OBJECT_USED))
+		return false;
+	if (cow_always || known->flags & OBJECT_PRIVATE)
+		return true;
+	return known->flags & OBJECT_ALIASED && !has_name(known, at);
+}
+
 /* All that may be meant, as share.h knows them. */
 static int known_objects(struct cow_plan *plan)
 {
@@ -88,18 +117,17 @@ static int known_objects(struct cow_plan *plan)
 
 	for (uint32_t id = 1; id < t->count; id++) {
 		const struct registry_object *known = share_object_at(id);
-		const struct share *s;
+		const struct share *s =
+			known->flags & OBJECT_USED ? share_of(id) : NULL;
+		uintptr_t at = s ? s->start : 0;
 		struct cow_object *o;
 
-		if (!(known->flags & OBJECT_USED) ||
-		    (!cow_always &&
-		     !(known->flags & (OBJECT_ALIASED | OBJECT_PRIVATE))))
+		if (!may_be_meant(known, at))
 			continue;
 		o = object_of(plan, id);
 		if (!o)
 			return -ENOMEM;
-		s = share_of(id);
-		o->at = s ? s->start : 0;
+		o->at = at;
 		o->flags = known->flags;
 		o->site = known->site;
 		o->is_file = known->ino;
@@ -115,14 +143,6 @@ static bool same_identity(const struct cow_identity *a,
 			  const struct cow_identity *b)
 {
 	return a->ino == b->ino && a->major == b->major && a->minor == b->minor;
-}
-
-static bool ends_in(const char *text, const char *end)
-{
-	size_t n = strlen(text);
-	size_t m = strlen(end);
-
-	return n >= m && !strcmp(text + n - m, end);
 }
 
 static bool begins_with(const char *text, const char *start)
@@ -390,6 +410,8 @@ int cow_gather(struct cow_plan *plan)
 	struct gathering g = {plan, 0};
 	int result = known_objects(plan);
 
+	if (!result && !plan->objects.n && !cow_always)
+		return 0;
 	if (!result)
 		result = procmaps_read(map_found, &g);
 	if (result >= 0)

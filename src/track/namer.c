@@ -132,9 +132,9 @@ void namer_remove(uintptr_t start, uintptr_t end)
 		vma_name(start, end, NULL);
 }
 
-void namer_label(uintptr_t start, uintptr_t end, const char *text)
+bool namer_label(uintptr_t start, uintptr_t end, const char *text)
 {
-	vma_name(start, end, text);
+	return !vma_name(start, end, text);
 }
 
 /* Call EACH for every region that has a name of ours. */

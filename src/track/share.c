@@ -113,7 +113,8 @@ static void sweep(void)
 	index_clear(&files);
 	for (uint32_t id = (uint32_t)table()->count - 1; id; id--) {
 		struct registry_object *o = share_object_at(id);
-		uint32_t keep = o->flags & ~(uint32_t)OBJECT_USED;
+		uint32_t keep =
+			o->flags & ~(uint32_t)(OBJECT_USED | OBJECT_NAMED);
 
 		if (!(o->flags & OBJECT_USED))
 			continue;

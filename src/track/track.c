@@ -169,8 +169,11 @@ static void record_share(uintptr_t start, uintptr_t end, uint64_t offset,
 		s->anonymous ? share_object_anonymous(end - start, site)
 			     : share_object(s->file.dev, s->file.ino, site);
 
-	if (object && !s->anonymous)
+	if (object && !s->anonymous) {
 		share_object_at(object)->size = s->file.size;
+		share_mark(object, s->file.links ? OBJECT_NAMED : 0,
+			   OBJECT_NAMED);
+	}
 
 	share_add(start, end, s->anonymous ? 0 : offset, object);
 }
