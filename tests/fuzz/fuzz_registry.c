@@ -47,6 +47,7 @@ static void put_right(struct registry_head *head)
 		[REGISTRY_ARENAS] = sizeof(struct registry_arena),
 		[REGISTRY_CACHES] = sizeof(struct registry_cache),
 		[REGISTRY_ACCOUNTS] = sizeof(struct registry_account),
+		[REGISTRY_OBJECTS] = sizeof(struct registry_object),
 	};
 
 	if (head->magic[0] & 1)
@@ -100,6 +101,20 @@ static void check_heap(const struct registry *reg)
 	free(live);
 }
 
+static void check_objects(const struct registry *reg)
+{
+	for (uint64_t i = 0; i < reg->nobjects; i++) {
+		const struct registry_object *o = &reg->objects[i];
+
+		if (!(o->flags & OBJECT_USED) || o->size > INT64_MAX ||
+		    o->at % reg->head.page_bytes ||
+		    (o->site && o->site >= reg->nsites))
+			abort();
+	}
+	if (reg->no_objects && (reg->nobjects || !reg->bad))
+		abort();
+}
+
 static void check(const struct registry *reg)
 {
 	uint64_t end = 0;
@@ -144,6 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!registry_read(&reg, &f.space, BASE)) {
 		check(&reg);
 		check_heap(&reg);
+		check_objects(&reg);
 	}
 	registry_destroy(&reg);
 	free(copy);
