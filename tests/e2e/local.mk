@@ -18,6 +18,7 @@ e2e_victims = \
 	tests/victims/execs_itself \
 	tests/victims/exits \
 	tests/victims/fork_storm \
+	tests/victims/fork_told \
 	tests/victims/forks \
 	tests/victims/has_names \
 	tests/victims/heap_check \
