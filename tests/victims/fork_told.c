@@ -51,26 +51,24 @@ static void confine(void)
 		SKIP("no seccomp");
 }
 
-/* From the same site, at the same address. */
-NOINLINE static char *site_shared(char *at)
-{
-	void *p =
-		mmap(at, BYTES, PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
-
-	CHECK(p != MAP_FAILED);
-	return touch(p, PAGES);
-}
-
+/* One call stack makes both, the second where an alias of the first was. */
 static void reuse(void)
 {
-	char *p = site_shared(NULL);
-	char *q = mremap(p, 0, BYTES, MREMAP_MAYMOVE);
+	char *p = NULL, *q = NULL;
 
-	CHECK(q != MAP_FAILED);
-	unmap(p);
-	unmap(q);
-	site_shared(q);
+	for (volatile int i = 0; i < 2; i++) { /* one loop, not two calls */
+		p = mmap(q, BYTES, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | (q ? MAP_FIXED : 0), -1,
+			 0);
+		CHECK(p != MAP_FAILED);
+		touch(p, PAGES);
+		if (i)
+			break;
+		q = mremap(p, 0, BYTES, MREMAP_MAYMOVE);
+		CHECK(q != MAP_FAILED);
+		unmap(p);
+		unmap(q);
+	}
 }
 
 int main(int argc, char **argv)
