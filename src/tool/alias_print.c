@@ -302,7 +302,7 @@ void alias_print_json(const struct alias_groups *groups, FILE *to)
 		fputs("null},\n", to);
 	fputs("  \"alias_groups\": ", to);
 	if (!groups->known) {
-		fputs("null,\n", to);
+		fputs("null\n", to);
 		return;
 	}
 	fputc('[', to);
@@ -311,5 +311,5 @@ void alias_print_json(const struct alias_groups *groups, FILE *to)
 		put_group(&groups->group[i], groups->core, to);
 		fputc('}', to);
 	}
-	fputs(groups->count > 0 ? "\n  ],\n" : "],\n", to);
+	fputs(groups->count > 0 ? "\n  ]\n" : "]\n", to);
 }

@@ -13,7 +13,7 @@ void alias_print(const struct alias_groups *groups, FILE *to);
 /* Two lines on one of them. */
 void alias_print_group(const struct alias_group *group, FILE *to);
 
-/* The members `fork_copy` and `alias_groups` of an object, a comma behind. */
+/* The members `fork_copy` and `alias_groups` of an object, no comma behind. */
 void alias_print_json(const struct alias_groups *groups, FILE *to);
 
 #endif

@@ -175,12 +175,12 @@ void report_print_json(const struct report *report, FILE *to)
 			report->anonymous.rss_kib - known);
 	fputs("  ", to);
 	put_heap_live(to, report->has_heap, report->live_bytes);
-	fputs(",\n", to);
-	alias_print_json(&report->aliases, to);
-	fputs("  \"rows\": [", to);
+	fputs(",\n  \"rows\": [", to);
 	for (size_t i = 0; i < report->rows.count; i++) {
 		fputs(i > 0 ? "," : "", to);
 		put_row(to, &report->rows.row[i], report);
 	}
-	fputs("\n  ]\n}\n", to);
+	fputs("\n  ],\n", to);
+	alias_print_json(&report->aliases, to);
+	fputs("}\n", to);
 }

@@ -396,7 +396,7 @@ Test(tool_alias, nothing_is_known_without_a_registry)
 	cr_assert_not(groups.known);
 	cr_assert_str_empty(print(alias_print));
 	text = print(alias_print_json);
-	check_has(text, "\"alias_groups\": null,\n");
+	check_has(text, "\"alias_groups\": null\n");
 	check_has(text, "\"max_copy_kib\": null}");
 	free(text);
 	subject.proc.dir = -1;
