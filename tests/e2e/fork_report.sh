@@ -19,6 +19,7 @@ test_ring_buffer() {
 
 # A region is the program's word, which comes before the option.
 test_ring_buffer_without_the_mechanism() {
+	not_in_lab
 	with fork=none "$victims/ring_buffer" >out
 	lacks out "not its own"
 	with fork=none "$victims/ring_buffer_plain" >out
@@ -72,6 +73,7 @@ test_of_shared_anonymous_memory() {
 }
 
 test_no_aliases_no_groups() {
+	not_in_lab
 	start with '' "$victims/map_names" shared
 	report
 	holds "r['alias_groups'] == [] and r['fork_copy']['copy_kib'] == 0"
@@ -81,6 +83,7 @@ test_no_aliases_no_groups() {
 
 # What the report says of an option is what the fork does.
 test_options() {
+	not_in_lab
 	start with fork=none "$victims/ring_buffer_plain" wait
 	report
 	group_is fork "'shared'"
@@ -115,6 +118,7 @@ holds_limit() {
 
 # Not its user's, but root's: what an anonymous object holds is seen by root.
 test_as_a_user() {
+	not_in_lab
 	needs_root
 	needs setpriv
 	chmod 755 .
@@ -130,6 +134,7 @@ test_as_a_user() {
 }
 
 test_without_a_registry_nothing_is_known() {
+	not_in_lab
 	start without "$victims/ring_buffer" wait
 	report 2>err
 	holds "r['alias_groups'] is None"
@@ -140,6 +145,7 @@ test_without_a_registry_nothing_is_known() {
 
 # It was an alias group once: the program may map its second view again.
 test_history() {
+	not_in_lab
 	start with '' "$victims/fork_told" once
 	report
 	group_is fork "'copied'"
@@ -156,6 +162,17 @@ test_history() {
 	holds "r['alias_groups'] == []"
 }
 
+# A name of PR_SET_VMA hides the memfd's in maps, and only there.
+test_names_of_mappings() {
+	needs_names
+	start with '' "$victims/fork_told" named
+	shows "size(name='my view') == 296"
+	group_is object "'memfd'"
+	group_is name "'told'"
+	group_is fork "'copied'"
+	holds "len(r['alias_groups'][0]['mappings']) == 2"
+}
+
 # Records of what was at an address are not taken for what is there now.
 test_a_place_used_again() {
 	start with '' "$victims/fork_told" reused
@@ -164,6 +181,7 @@ test_a_place_used_again() {
 }
 
 test_what_is_shared_and_why() {
+	not_in_lab
 	start with '' "$victims/fork_told" sealed
 	report
 	group_is fork "'shared'"
@@ -181,6 +199,7 @@ test_what_is_shared_and_why() {
 
 # One that confined itself: the shim stands aside, and forks share again.
 test_of_a_process_that_confined_itself() {
+	not_in_lab
 	start with '' "$victims/fork_told" confined
 	report 2>err
 	group_is fork "'unknown'"
@@ -190,6 +209,7 @@ test_of_a_process_that_confined_itself() {
 test_of_a_core_file() {
 	local pattern
 
+	not_in_lab
 	pattern=$(cat /proc/sys/kernel/core_pattern)
 	[[ $pattern == core* ]] || skip "core_pattern is $pattern"
 	ulimit -c unlimited 2>/dev/null || skip "no core files"
@@ -221,6 +241,7 @@ doctor_says() {
 }
 
 test_doctor_on_held_writes() {
+	not_in_lab
 	needs_root
 	needs setpriv
 	doctor_says env >said

@@ -3,8 +3,9 @@
  * Maps a memfd at two addresses, then does what the argument says, and waits:
  * "once" takes one of them away, "gone" both, "idle" both but the descriptor,
  * "sealed" and "file" make it one that is shared, "abort" dumps core,
- * "confined" installs a filter that permits everything.  "reused" has two
- * aliases of anonymous memory, and then one mapping in the place of both.
+ * "named" gives both a name, which hides the memfd's in maps, "confined"
+ * installs a filter that permits everything.  "reused" has two aliases of
+ * anonymous memory, and then one mapping in the place of both.
  */
 #include "victim.h"
 
@@ -90,6 +91,9 @@ int main(int argc, char **argv)
 		CHECK(close(fd) == 0);
 	if (!strcmp(how, "sealed"))
 		CHECK(fcntl(fd, F_ADD_SEALS, 0x10 /* FUTURE_WRITE */) == 0);
+	if (!strcmp(how, "named"))
+		for (int i = 0; i < 2; i++)
+			prctl(0x53564d41, 0, i ? high : low, BYTES, "my view");
 	if (!strcmp(how, "confined"))
 		confine();
 	if (!strcmp(how, "abort"))
