@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "env/caps.h"
+#include "env/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,6 +63,16 @@ static long protect(int fd, const struct cow_map *m)
 				  : sys_ioctl(fd, UFFDIO_WRITEPROTECT, &wp);
 }
 
+/* This thread's own writes must not wait: it is who ends the wait. */
+static bool is_needed(const struct cow_map *m)
+{
+	uintptr_t stack = (uintptr_t)&m;
+	uintptr_t own = (uintptr_t)&guard;
+
+	return (m->start <= stack && stack < m->end) ||
+	       (m->start <= own && own < m->end);
+}
+
 static long writers_open(void)
 {
 	struct uffdio_api api = {
@@ -97,8 +108,8 @@ void cow_writers_hold(struct cow_plan *plan)
 
 			if (!(m->prot & PROT_WRITE))
 				continue;
-			result = protect(plan->writers, m);
-			open |= sys_failed(result);
+			open |= is_needed(m) ||
+				sys_failed(protect(plan->writers, m));
 		}
 	} else {
 		open = true;
