@@ -300,8 +300,10 @@ tests_unit_test_unwind_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_unwind_LDADD = $(UNIT_LDADD) $(ORACLE_LIBS)
 
 tool_unit_tests = \
+	tests/unit/test_tool_alias \
 	tests/unit/test_tool_attribute \
 	tests/unit/test_tool_elf_core \
+	tests/unit/test_tool_fork_policy \
 	tests/unit/test_tool_heap \
 	tests/unit/test_tool_label \
 	tests/unit/test_tool_process \
@@ -314,6 +316,11 @@ tool_unit_tests = \
 	tests/unit/test_tool_text \
 	tests/unit/test_tool_vma
 
+tests_unit_test_tool_alias_SOURCES = tests/unit/test_tool_alias.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_alias_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_alias_LDADD = $(TOOL_UNIT_LDADD)
+
 tests_unit_test_tool_attribute_SOURCES = tests/unit/test_tool_attribute.c \
 	tests/unit/test_tool_fixture.h
 tests_unit_test_tool_attribute_CFLAGS = $(UNIT_CFLAGS)
@@ -323,6 +330,10 @@ tests_unit_test_tool_elf_core_SOURCES = tests/unit/test_tool_elf_core.c \
 	tests/unit/test_tool_fixture.h
 tests_unit_test_tool_elf_core_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_tool_elf_core_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_fork_policy_SOURCES = tests/unit/test_tool_fork_policy.c
+tests_unit_test_tool_fork_policy_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_fork_policy_LDADD = $(TOOL_UNIT_LDADD)
 
 tests_unit_test_tool_heap_SOURCES = tests/unit/test_tool_heap.c \
 	tests/unit/test_tool_fixture.h
