@@ -81,8 +81,13 @@ long sys_munmap(void *addr, size_t len)
 long sys_mremap(void *old, size_t old_len, size_t new_len, int flags,
 		void *new_addr)
 {
-	return sys_call(SYS_mremap, (long)old, (long)old_len, (long)new_len,
-			flags, (long)new_addr, 0);
+	long result;
+
+	UNMAPS();
+	result = sys_call(SYS_mremap, (long)old, (long)old_len, (long)new_len,
+			  flags, (long)new_addr, 0);
+	MAPPED();
+	return result;
 }
 
 long sys_madvise(void *addr, size_t len, int advice)
