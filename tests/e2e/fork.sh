@@ -137,11 +137,21 @@ test_threads_that_map() { # 120 s
 	in_order maps "$(less 10 100)"
 }
 
+test_threads_that_fork() { # 120 s
+	in_order forks "$(less 10 100)"
+}
+test_threads_that_come_and_go() { # 120 s
+	in_order threads "$(less 10 100)"
+}
+test_threads_that_lock_files() { # 120 s
+	in_order files "$(less 10 100)"
+}
+
 test_threads_across_a_thousand_forks() { # 600 s
 	heavy
 	local how
 
-	for how in store pwrite kernel chain maps; do in_order "$how" 1000; done
+	for how in store pwrite kernel chain maps forks threads files; do in_order "$how" 1000; done
 }
 
 # Ways to fork ---------------------------------------------------------------
@@ -172,7 +182,20 @@ test_calls_that_fork() {
 	ways raw_clone raw_clone_tid raw_clone3 raw_clone3_pidfd
 	! "$victims/fork_ways" | grep -qx raw_fork || ways raw_fork
 }
+test_calls_into_namespaces() { ways raw_clone_namespaces; }
+
+# It shares its descriptors with its parent: so it shares memory, and is told.
+test_clone_with_one_table() {
+	status with "" "$victims/fork_ways" raw_clone_files 2>err
+	equal "$status" 0 "exit status"
+	one_line err
+	contains err CLONE_FILES
+}
+
 test_fork_in_a_thread() { ways_of_threads thread thread_Fork thread_raw; }
+test_fork_on_a_stack_mapped_twice() {
+	ways_of_threads thread_stack coroutine_stack
+}
 test_children_of_children() { ways generations generations_raw; }
 test_fork_in_a_handler() { ways handler handler_Fork handler_raw; }
 test_fork_in_the_midst_of_malloc() { ways in_malloc in_malloc_Fork; }
@@ -325,6 +348,19 @@ test_out_of_address_space() {
 	! grep -qE 'worked 0|failed 0' out || fail "not tried: $(cat out)"
 }
 test_files_may_not_grow() { limits fsize; }
+test_out_of_descriptors_in_a_child() { limits child; }
+test_no_proc() {
+	needs_root
+	as=()
+	quiet "$victims/fork_limits" noproc
+}
+
+# In a sandbox: right, or no fork at all; and nothing forbidden is tried.
+test_calls_refused() { limits refused; }
+test_calls_forbidden() {
+	fine "$victims/fork_limits" forbidden
+}
+
 test_no_more_processes() {
 	needs_root
 	as=()
