@@ -31,6 +31,7 @@ e2e_victims = \
 	tests/victims/fork_ring_linked \
 	tests/victims/fork_shared \
 	tests/victims/fork_storm \
+	tests/victims/fork_told \
 	tests/victims/fork_ways \
 	tests/victims/forks \
 	tests/victims/has_names \
@@ -57,6 +58,8 @@ e2e_victims = \
 	tests/victims/own_name \
 	tests/victims/random_map \
 	tests/victims/raw_calls \
+	tests/victims/ring_buffer \
+	tests/victims/ring_buffer_plain \
 	tests/victims/sandboxed \
 	tests/victims/scribbles \
 	tests/victims/secure \
@@ -102,6 +105,8 @@ tests_victims_malloc_own_free_SOURCES = tests/victims/malloc_own.c
 tests_victims_malloc_own_free_CFLAGS = $(e2e_no_builtin) -DOWNS_FREE
 tests_victims_malloc_space_CFLAGS = $(e2e_no_builtin)
 tests_victims_malloc_threads_CFLAGS = $(e2e_no_builtin)
+tests_victims_ring_buffer_plain_SOURCES = tests/victims/ring_buffer.c
+tests_victims_ring_buffer_plain_CPPFLAGS = $(AM_CPPFLAGS) -DRING_PLAIN
 tests_victims_statically_LDFLAGS = -all-static
 tests_victims_secure_LDADD = $(abs_top_builddir)/.libs/libanonshim.so
 tests_victims_secure_LDFLAGS = -Wl,--no-as-needed \
@@ -155,7 +160,9 @@ EXTRA_DIST += \
 	tests/e2e/packages \
 	tests/e2e/bad_input.sh tests/e2e/bss.sh tests/e2e/cores.sh \
 	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/fork.sh \
-	tests/e2e/heap.sh \
+	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/fork.sh \
+	tests/e2e/fork_programs.sh tests/e2e/fork_report.sh \
+	tests/e2e/fork_shared.sh tests/e2e/heap.sh \
 	tests/e2e/heap_programs.sh \
 	tests/e2e/limits.sh tests/e2e/names.sh tests/e2e/options.sh \
 	tests/e2e/programs.sh tests/e2e/runs.sh tests/e2e/stacks.sh \
