@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 bool cow_always;
@@ -29,10 +30,50 @@ void cow_start(void)
 /* fork() fails with these only. */
 static int as_of_fork(int result)
 {
-	return result == -EAGAIN || result == -ENOMEM ? result
-	       : result == -EMFILE || result == -ENFILE || result == -ENOSPC
-		       ? -ENOMEM
-		       : -EAGAIN;
+	switch (result) {
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOSPC:
+	case -EFBIG:
+		return -ENOMEM;
+	}
+	return -EAGAIN;
+}
+
+/*
+ * A limit on the size of files is for what the program writes, and ends it with
+ * a signal.  Returns 1 where it has to be put back, 0, or -errno.
+ */
+static int limit_lift(const struct cow_plan *plan, struct rlimit64 *was)
+{
+	struct rlimit64 now;
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->wanted &&
+		    COW_OBJECT(plan, i)->size > most)
+			most = COW_OBJECT(plan, i)->size;
+	if (sys_failed(sys_rlimit(RLIMIT_FSIZE, NULL, was)) ||
+	    was->rlim_cur >= most)
+		return 0;
+	if (was->rlim_max < most)
+		return -EFBIG;
+	now = *was;
+	now.rlim_cur = now.rlim_max;
+	return sys_failed(sys_rlimit(RLIMIT_FSIZE, &now, NULL)) ? -EFBIG : 1;
+}
+
+/* STEP, which writes. */
+static int unlimited(int (*step)(struct cow_plan *), struct cow_plan *plan)
+{
+	struct rlimit64 was;
+	int lifted = limit_lift(plan, &was);
+	int result = lifted < 0 ? lifted : step(plan);
+
+	if (lifted > 0)
+		sys_rlimit(RLIMIT_FSIZE, &was, NULL);
+	return result;
 }
 
 static struct cow_plan *plan_new(void)
@@ -78,6 +119,7 @@ int cow_reserve(struct cow_plan **to, bool late)
 
 int cow_reserve_locked(struct cow_plan **to, bool late)
 {
+	static bool said;
 	struct cow_plan *plan = plan_new();
 	int result;
 
@@ -86,9 +128,13 @@ int cow_reserve_locked(struct cow_plan **to, bool late)
 		return -ENOMEM;
 	plan->late = late;
 	cow_drain();
-	result = cow_gather(plan);
-	if (!result && anything(plan)) {
-		result = cow_make(plan);
+	result = caps.files ? cow_gather(plan) : -EPERM;
+	if (result == -ENOENT || result == -EACCES || result == -EPERM) {
+		log_once(&said, "fork: memory that is mapped twice cannot be "
+				"found without /proc; children share it");
+		result = 0;
+	} else if (!result && anything(plan)) {
+		result = unlimited(cow_make, plan);
 		if (!result) {
 			*to = plan;
 			return 0;
@@ -107,11 +153,12 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 	else if (plan->late)
 		result = cow_gather_again(plan);
 	if (!result && plan->late)
-		result = cow_make(plan);
+		result = unlimited(cow_make, plan);
 	if (!result) {
 		cow_lazy_prepare(plan);
 		cow_writers_hold(plan);
-		result = cow_too_much(plan) ? -ENOMEM : cow_copy(plan);
+		result = cow_too_much(plan) ? -ENOMEM
+					    : unlimited(cow_copy, plan);
 	}
 	if (result && plan->lazy)
 		cow_lazy_undo(plan);
@@ -171,12 +218,15 @@ static long fd_renew(const struct cow_plan *plan, const struct cow_fd *f)
 			f->cloexec ? O_CLOEXEC : 0, 0, 0, 0);
 }
 
+/* When it is mapped: some seals let nobody map it to write to any more. */
 static void object_renew(const struct cow_object *o)
 {
 	struct sys_object now;
 
+	if (o->wanted && o->seals)
+		sys_call(SYS_fcntl, o->new, F_ADD_SEALS, o->seals, 0, 0, 0);
 	if (o->wanted && o->id && !sys_failed(sys_object(o->new, &now)))
-		share_renew(o->id, now.dev, now.ino, o->size);
+		share_renew(o->id, now.dev, now.ino, now.born_ns, o->size);
 }
 
 /* Half of a copy is worse than no child. */
@@ -193,7 +243,7 @@ void cow_child(struct cow_plan *plan)
 	if (plan->error) /* fork() will say so */
 		for (;;)
 			sys_call(SYS_exit_group, 127, 0, 0, 0, 0, 0);
-	cow_writers_close(plan);
+	cow_writers_in_child(plan);
 	for (size_t i = 0; i < plan->maps.n; i++)
 		if (sys_failed(map_renew(plan, COW_MAP(plan, i))))
 			cow_end_child();

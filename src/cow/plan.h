@@ -38,13 +38,15 @@ struct cow_object {
 	bool is_file; /* dev and ino are */
 	uint64_t dev;
 	uint64_t ino;
+	int64_t born_ns;
+	unsigned mode; /* permissions, where a descriptor tells */
 	struct cow_identity identity;
-	bool mapped;	     /* identity is known */
-	bool named;	     /* it has a name that leads to it */
-	bool wanted;	     /* the policy says so */
-	bool is_full;	     /* it has no holes */
-	bool executable;     /* through one of its mappings */
-	unsigned seals;	     /* F_SEAL_* */
+	bool mapped;	/* identity is known */
+	bool named;	/* it has a name that leads to it */
+	bool wanted;	/* the policy says so */
+	bool is_full;	/* it has no holes */
+	int exec_prot;	/* PROT_*: the most of a mapping that is executable */
+	unsigned seals; /* F_SEAL_* */
 	uint64_t huge_bytes; /* of a page; 0: none of hugetlbfs */
 	uint64_t size;	     /* bytes */
 	uint64_t bytes;	     /* that it has memory for */
@@ -54,6 +56,7 @@ struct cow_object {
 	uint8_t *done;	/* a bit for 64 KiB that are known to be in the new */
 	int program_fd; /* one of the program's, or -1 */
 	int old;	/* ours, to read and seek in; -1: none can be had */
+	bool old_seeks; /* with the program's offset: it has to be put back */
 	int new;	/* ours; -1: not made yet */
 	char name[COW_NAME_BYTES];
 };
@@ -147,7 +150,7 @@ void cow_drop(struct cow_plan *plan);
 void cow_writers_hold(struct cow_plan *plan);
 void cow_writers_release(struct cow_plan *plan);
 /* In a child, whose memory was never held. */
-void cow_writers_close(struct cow_plan *plan);
+void cow_writers_in_child(struct cow_plan *plan);
 
 /* What madvise() said of the mappings, and to say it again. */
 void cow_advice_read(struct cow_plan *plan);

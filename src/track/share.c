@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/table.h"
+#include "env/caps.h"
 #include "env/guard.h"
 #include "track/region.h"
 #include "track/registry.h"
@@ -91,30 +92,67 @@ static bool is_group(uint32_t flags)
 	return flags & (OBJECT_ALIASED | OBJECT_PRIVATE);
 }
 
+/* Changed under the lock, and looked at without. */
+static void groups_add(int n)
+{
+	__atomic_store_n(&share_groups, share_groups + (uint32_t)n,
+			 __ATOMIC_RELAXED);
+}
+
+static void count_add(int n)
+{
+	__atomic_store_n(&share_count, share_count + (size_t)n,
+			 __ATOMIC_RELAXED);
+}
+
 static void object_drop(uint32_t id)
 {
 	struct registry_object *o = share_object_at(id);
 
-	share_groups -= is_group(o->flags);
+	groups_add(-is_group(o->flags));
 	*o = (struct registry_object){.site = free_objects};
 	free_objects = id;
 	used--;
 }
 
-/* Forget what is neither mapped nor marked; an index keeps no gaps. */
+static uint32_t object_of_fd(int fd, bool add);
+
+static void open_seen(int fd, void *arg)
+{
+	uint32_t object = object_of_fd(fd, false);
+
+	(void)arg;
+	if (object)
+		share_object_at(object)->flags |= OBJECT_SEEN;
+}
+
+/* What keeps O known; ASKED: what is open has been seen. */
+static uint32_t reason(const struct registry_object *o, bool asked)
+{
+	const uint32_t none =
+		OBJECT_USED | OBJECT_NAMED | OBJECT_ADVISED | OBJECT_HUGE;
+
+	/* neither mapped nor open: it is gone, or comes from elsewhere again */
+	if (!(o->flags & OBJECT_SEEN) && (asked || !o->ino))
+		return 0;
+	return o->flags & ~none;
+}
+
+/* Forget what is gone, or neither mapped nor marked; an index keeps no gaps. */
 static void sweep(void)
 {
 	uint32_t foreign = 0;
+	bool asked;
 
 	for (uint32_t id = 1; id < table()->count; id++)
 		share_object_at(id)->flags &= ~(uint32_t)OBJECT_SEEN;
 	for (size_t i = 0; i < share_count; i++)
 		share_object_at(shares[i].object)->flags |= OBJECT_SEEN;
+	asked = caps.files && !fdlist_read(open_seen, NULL);
 	index_clear(&files);
 	for (uint32_t id = (uint32_t)table()->count - 1; id; id--) {
 		struct registry_object *o = share_object_at(id);
-		uint32_t keep =
-			o->flags & ~(uint32_t)(OBJECT_USED | OBJECT_NAMED);
+		uint32_t keep = reason(o, asked);
 
 		if (!(o->flags & OBJECT_USED))
 			continue;
@@ -155,11 +193,29 @@ static uint32_t object_new(uint64_t dev, uint64_t ino, uint32_t site)
 	return id;
 }
 
-uint32_t share_object(uint64_t dev, uint64_t ino, uint32_t site)
+uint32_t share_object(uint64_t dev, uint64_t ino, int64_t born_ns,
+		      uint32_t site)
 {
 	uint32_t id = share_object_known(dev, ino);
+	struct registry_object *o;
 
-	return id ? id : object_new(dev, ino, site);
+	if (id && born_ns) {
+		o = share_object_at(id);
+		if (o->born_ns && o->born_ns != born_ns) {
+			object_drop(id);
+			id = 0;
+		}
+	}
+	if (!id)
+		id = object_new(dev, ino, site);
+	if (!id)
+		return 0;
+	o = share_object_at(id);
+	if (born_ns)
+		o->born_ns = born_ns;
+	if (!o->site)
+		o->site = site;
+	return id;
 }
 
 uint32_t share_object_known(uint64_t dev, uint64_t ino)
@@ -185,15 +241,17 @@ void share_mark(uint32_t object, uint32_t flags, uint32_t clear)
 
 	__atomic_store_n(&o->flags, (o->flags & ~clear) | flags,
 			 __ATOMIC_RELAXED);
-	share_groups += is_group(o->flags) - was;
+	groups_add(is_group(o->flags) - was);
 }
 
-void share_renew(uint32_t object, uint64_t dev, uint64_t ino, uint64_t size)
+void share_renew(uint32_t object, uint64_t dev, uint64_t ino, int64_t born_ns,
+		 uint64_t size)
 {
 	struct registry_object *o = share_object_at(object);
 
 	o->dev = dev;
 	o->ino = ino;
+	o->born_ns = born_ns;
 	o->size = size;
 	if (ino)
 		index_add(&files, file_hash(dev, ino), object);
@@ -206,8 +264,9 @@ static uint32_t object_of_fd(int fd, bool add)
 
 	if (sys_failed(sys_object(fd, &file)) || file.is_zero)
 		return 0;
-	return add && !file.links ? share_object(file.dev, file.ino, 0)
-				  : share_object_known(file.dev, file.ino);
+	return add && !file.links
+		       ? share_object(file.dev, file.ino, file.born_ns, 0)
+		       : share_object_known(file.dev, file.ino);
 }
 
 static void note(int fd, uint32_t flag)
@@ -292,12 +351,12 @@ static void insert(size_t i, const struct share *s)
 	memmove(&shares[i + 1], &shares[i],
 		(share_count - i) * sizeof(*shares));
 	shares[i] = *s;
-	share_count++;
+	count_add(1);
 }
 
 static void erase(size_t i)
 {
-	share_count--;
+	count_add(-1);
 	memmove(&shares[i], &shares[i + 1],
 		(share_count - i) * sizeof(*shares));
 }
@@ -339,12 +398,21 @@ void share_add(uintptr_t start, uintptr_t end, uint64_t offset, uint32_t object)
 	insert(find(start), &s);
 }
 
+/* The mapping that its record pointed at is no more. */
+static void point_elsewhere(uint32_t object)
+{
+	const struct share *s = share_of(object);
+
+	share_object_at(object)->at = s ? s->start : 0;
+}
+
 void share_clear_slowly(uintptr_t start, uintptr_t end)
 {
 	size_t i = find(start);
 
 	while (i < share_count && shares[i].start < end) {
 		struct share tail = shares[i];
+		uintptr_t at = share_object_at(tail.object)->at;
 
 		if (shares[i].start < start) {
 			shares[i].end = start;
@@ -357,6 +425,8 @@ void share_clear_slowly(uintptr_t start, uintptr_t end)
 		} else {
 			erase(i);
 		}
+		if (at >= start && at < end)
+			point_elsewhere(tail.object);
 	}
 }
 
