@@ -34,6 +34,7 @@ static char address_space;
 #define MAPPED() (void)0
 #endif
 
+#define HUGETLBFS_MAGIC 0x958458f6
 #define KERNEL_SIGSET_BYTES 8
 #define SIGNAL(number) (UINT64_C(1) << ((number)-1))
 
@@ -80,8 +81,13 @@ long sys_munmap(void *addr, size_t len)
 long sys_mremap(void *old, size_t old_len, size_t new_len, int flags,
 		void *new_addr)
 {
-	return sys_call(SYS_mremap, (long)old, (long)old_len, (long)new_len,
-			flags, (long)new_addr, 0);
+	long result;
+
+	UNMAPS();
+	result = sys_call(SYS_mremap, (long)old, (long)old_len, (long)new_len,
+			  flags, (long)new_addr, 0);
+	MAPPED();
+	return result;
 }
 
 long sys_madvise(void *addr, size_t len, int advice)
@@ -156,20 +162,20 @@ long sys_object(int fd, struct sys_object *object)
 		.size = (uint64_t)st.st_size,
 		.held = (uint64_t)st.st_blocks * 512,
 		.links = st.st_nlink,
+		.is_large = st.st_blksize > 4096,
 		.is_zero = is_zero,
 	};
 	return 0;
 }
 
-long sys_fs(int fd, struct sys_fs *fs)
+uint64_t sys_huge_bytes(int fd)
 {
 	struct statfs st;
 	long result = sys_call(SYS_fstatfs, fd, (long)&st, 0, 0, 0, 0);
 
-	if (!sys_failed(result))
-		*fs = (struct sys_fs){(uint64_t)st.f_type,
-				      (uint64_t)st.f_bsize};
-	return result;
+	return sys_failed(result) || st.f_type != HUGETLBFS_MAGIC
+		       ? 0
+		       : (uint64_t)st.f_bsize;
 }
 
 bool sys_same_file(const char *a, const char *b)
@@ -229,6 +235,11 @@ long sys_readlink(const char *path, char *buf, size_t len)
 {
 	return sys_call(SYS_readlinkat, AT_FDCWD, (long)path, (long)buf,
 			(long)len, 0, 0);
+}
+
+long sys_rlimit(int what, const struct rlimit64 *to, struct rlimit64 *was)
+{
+	return sys_call(SYS_prlimit64, 0, what, (long)to, (long)was, 0, 0);
 }
 
 unsigned sys_threads(void)

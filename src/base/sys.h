@@ -57,16 +57,13 @@ struct sys_object {
 	uint64_t size;	/* bytes */
 	uint64_t held;	/* bytes that it has memory for */
 	uint64_t links; /* names that it has */
+	bool is_large;	/* its blocks are: hugetlbfs, or others */
 	bool is_zero;	/* /dev/zero: each mapping shows memory of its own */
 };
 /* -EINVAL: no file, and no /dev/zero. */
 long sys_object(int fd, struct sys_object *object);
-/* Of the file system that FD is in. */
-struct sys_fs {
-	uint64_t type;	      /* its magic number */
-	uint64_t block_bytes; /* hugetlbfs: of a page */
-};
-long sys_fs(int fd, struct sys_fs *fs);
+/* Of a page of the hugetlbfs that FD is in; 0: it is in another. */
+uint64_t sys_huge_bytes(int fd);
 /* Whether paths A and B lead to one file. */
 bool sys_same_file(const char *a, const char *b);
 /* A file at one moment: where it is the same at another, so are its bytes. */
@@ -84,6 +81,9 @@ long sys_peek(const void *from, void *to, size_t len);
 bool sys_writable(int fd);
 long sys_ioctl(int fd, unsigned long op, void *arg);
 long sys_readlink(const char *path, char *buf, size_t len);
+struct rlimit64;
+/* Limit WHAT becomes TO, and *WAS what it was; NULL: not asked. */
+long sys_rlimit(int what, const struct rlimit64 *to, struct rlimit64 *was);
 /* Threads of this process; 1 where /proc does not tell. */
 unsigned sys_threads(void);
 /* Whether a seccomp filter watches this thread: unusual calls may kill. */

@@ -12,7 +12,6 @@
 #include "base/sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -66,7 +65,9 @@ static int source_find(const struct cow_plan *plan, uint32_t object,
 	const struct cow_object *o = COW_OBJECT(plan, object);
 	const struct cow_map *m = map_of(plan, object, offset, PROT_READ);
 	uint64_t page = offset & ~(uint64_t)(PAGE_BYTES - 1);
-	uint64_t window = len < WINDOW_BYTES ? len : WINDOW_BYTES;
+	uint64_t most =
+		o->huge_bytes > WINDOW_BYTES ? o->huge_bytes : WINDOW_BYTES;
+	uint64_t window = len < most ? len : most;
 	long p;
 
 	s->ours = !m;
@@ -105,18 +106,46 @@ static void source_drop(const struct source *s)
 			   page_up((uintptr_t)s->at + s->bytes) - start);
 }
 
+/* Reading a hole may take the last page there is, and kill where none is. */
+static int peek_all(const char *from, char *to, uint64_t len)
+{
+	while (len) {
+		long done = sys_peek(from, to, len);
+
+		if (done == -EFAULT)
+			return 0;
+		if (sys_failed(done))
+			return (int)done;
+		from += done;
+		to += done;
+		len -= (uint64_t)done;
+	}
+	return 0;
+}
+
 /* hugetlbfs takes no write(2). */
 static int copy_huge(const struct cow_object *o, const char *from,
 		     uint64_t offset, uint64_t len)
 {
 	long p = sys_mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, o->new,
 			  (off_t)offset);
+	int result = 0;
 
 	if (sys_failed(p))
 		return (int)p;
-	memcpy((void *)p, from, len);
+	for (uint64_t at = 0; !result && at < len; at += o->huge_bytes)
+		result = peek_all(from + at, (char *)p + at, o->huge_bytes);
 	sys_munmap((void *)p, len);
-	return 0;
+	return result;
+}
+
+/* Nothing can be read at OFFSET: whether O ends there, as far as is known. */
+static bool is_beyond(const struct cow_object *o, uint64_t offset)
+{
+	struct sys_object now;
+
+	return o->old < 0 || sys_failed(sys_object(o->old, &now)) ||
+	       now.size <= offset;
 }
 
 static int copy_piece(const struct cow_object *o, const char *from,
@@ -127,11 +156,11 @@ static int copy_piece(const struct cow_object *o, const char *from,
 		long done;
 
 		n = n < len ? n : len;
-		if (o->huge_bytes && len >= o->huge_bytes)
+		if (o->huge_bytes)
 			return copy_huge(o, from, offset, len);
 		done = sys_call(SYS_pwrite64, o->new, (long)from, (long)n,
 				(long)offset, 0, 0);
-		if (done == -EFAULT) /* beyond its end */
+		if (done == -EFAULT && is_beyond(o, offset))
 			return 0;
 		if (done == -EINTR || done == -EAGAIN)
 			continue;
@@ -175,14 +204,11 @@ static int object_copy(const struct cow_plan *plan, uint32_t object)
 int cow_copy(struct cow_plan *plan)
 {
 	for (uint32_t i = 0; i < plan->objects.n; i++) {
-		struct cow_object *o = COW_OBJECT(plan, i);
+		const struct cow_object *o = COW_OBJECT(plan, i);
 		int result = o->wanted ? object_copy(plan, i) : 0;
 
 		if (result < 0)
 			return result;
-		if (o->wanted && o->seals)
-			sys_call(SYS_fcntl, o->new, F_ADD_SEALS, o->seals, 0, 0,
-				 0);
 	}
 	return 0;
 }

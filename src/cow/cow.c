@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 bool cow_always;
@@ -28,10 +29,50 @@ void cow_start(void)
 /* fork() fails with these only. */
 static int as_of_fork(int result)
 {
-	return result == -EAGAIN || result == -ENOMEM ? result
-	       : result == -EMFILE || result == -ENFILE || result == -ENOSPC
-		       ? -ENOMEM
-		       : -EAGAIN;
+	switch (result) {
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOSPC:
+	case -EFBIG:
+		return -ENOMEM;
+	}
+	return -EAGAIN;
+}
+
+/*
+ * A limit on the size of files is for what the program writes, and ends it with
+ * a signal.  Returns 1 where it has to be put back, 0, or -errno.
+ */
+static int limit_lift(const struct cow_plan *plan, struct rlimit64 *was)
+{
+	struct rlimit64 now;
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->wanted &&
+		    COW_OBJECT(plan, i)->size > most)
+			most = COW_OBJECT(plan, i)->size;
+	if (sys_failed(sys_rlimit(RLIMIT_FSIZE, NULL, was)) ||
+	    was->rlim_cur >= most)
+		return 0;
+	if (was->rlim_max < most)
+		return -EFBIG;
+	now = *was;
+	now.rlim_cur = now.rlim_max;
+	return sys_failed(sys_rlimit(RLIMIT_FSIZE, &now, NULL)) ? -EFBIG : 1;
+}
+
+/* STEP, which writes. */
+static int unlimited(int (*step)(struct cow_plan *), struct cow_plan *plan)
+{
+	struct rlimit64 was;
+	int lifted = limit_lift(plan, &was);
+	int result = lifted < 0 ? lifted : step(plan);
+
+	if (lifted > 0)
+		sys_rlimit(RLIMIT_FSIZE, &was, NULL);
+	return result;
 }
 
 static struct cow_plan *plan_new(void)
@@ -75,6 +116,7 @@ int cow_reserve(struct cow_plan **to, bool late)
 
 int cow_reserve_locked(struct cow_plan **to, bool late)
 {
+	static bool said;
 	struct cow_plan *plan = plan_new();
 	int result;
 
@@ -82,9 +124,13 @@ int cow_reserve_locked(struct cow_plan **to, bool late)
 	if (!plan)
 		return -ENOMEM;
 	plan->late = late;
-	result = cow_gather(plan);
-	if (!result && anything(plan)) {
-		result = cow_make(plan);
+	result = caps.files ? cow_gather(plan) : -EPERM;
+	if (result == -ENOENT || result == -EACCES || result == -EPERM) {
+		log_once(&said, "fork: memory that is mapped twice cannot be "
+				"found without /proc; children share it");
+		result = 0;
+	} else if (!result && anything(plan)) {
+		result = unlimited(cow_make, plan);
 		if (!result) {
 			*to = plan;
 			return 0;
@@ -104,13 +150,13 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 		result = cow_gather_again(plan);
 		if (!result) {
 			cow_writers_hold(plan);
-			result = cow_make(plan);
+			result = unlimited(cow_make, plan);
 		}
 	} else {
 		cow_writers_hold(plan);
 	}
 	if (!result)
-		result = cow_copy(plan);
+		result = unlimited(cow_copy, plan);
 	plan->frozen = true;
 	plan->error = result ? as_of_fork(result) : 0;
 	return plan->error;
@@ -165,10 +211,13 @@ static long fd_renew(const struct cow_plan *plan, const struct cow_fd *f)
 			f->cloexec ? O_CLOEXEC : 0, 0, 0, 0);
 }
 
+/* When it is mapped: some seals let nobody map it to write to any more. */
 static void object_renew(const struct cow_object *o)
 {
 	struct sys_object now;
 
+	if (o->wanted && o->seals)
+		sys_call(SYS_fcntl, o->new, F_ADD_SEALS, o->seals, 0, 0, 0);
 	if (o->wanted && o->id && !sys_failed(sys_object(o->new, &now)))
 		share_renew(o->id, now.dev, now.ino, o->size);
 }

@@ -26,7 +26,6 @@
 
 #define ANON_LABEL "[anon_shmem:"
 #define DELETED " (deleted)"
-#define HUGETLBFS_MAGIC 0x958458f6
 
 void *cow_list_add(struct cow_list *list, size_t bytes)
 {
@@ -133,8 +132,7 @@ static int known_objects(struct cow_plan *plan)
 		o->is_file = known->ino;
 		o->dev = known->dev;
 		o->ino = known->ino;
-		if (o->size < known->size)
-			o->size = known->size;
+		o->size = known->size;
 	}
 	return 0;
 }
@@ -153,15 +151,12 @@ static bool begins_with(const char *text, const char *start)
 /* O is what M shows. */
 static void object_meet(struct cow_object *o, const struct cow_map *m)
 {
-	uint64_t end = m->offset + (m->end - m->start);
-
 	o->identity = m->identity;
 	o->mapped = true;
-	o->executable |= (m->prot & PROT_EXEC) != 0;
+	if (m->prot & PROT_EXEC)
+		o->exec_prot |= m->prot;
 	if (m->name[0] && !o->name[0])
 		memcpy(o->name, m->name, sizeof(o->name));
-	if (!o->size && end > o->size)
-		o->size = end;
 	if (m->name[0] && !ends_in(m->name, DELETED))
 		o->named = true;
 	/* its numbers are those of memfds */
@@ -320,14 +315,22 @@ static bool same_file(const struct cow_fd *a, const struct cow_fd *b)
 }
 
 /* The rest of what is to be known of descriptor I. */
-static void fd_ask(struct cow_plan *plan, uint32_t i)
+static int fd_ask(struct cow_plan *plan, uint32_t i)
 {
 	struct cow_fd *f = COW_FD(plan, i);
+	long flags = sys_call(SYS_fcntl, f->number, F_GETFL, 0, 0, 0, 0);
+	long own = sys_call(SYS_fcntl, f->number, F_GETFD, 0, 0, 0, 0);
 
-	f->flags = (int)sys_call(SYS_fcntl, f->number, F_GETFL, 0, 0, 0, 0);
-	f->cloexec = sys_call(SYS_fcntl, f->number, F_GETFD, 0, 0, 0, 0) &
-		     FD_CLOEXEC;
+	/* closed meanwhile: a child will see that it is another, or none */
+	if (flags == -EBADF || own == -EBADF)
+		flags = own = 0;
+	if (sys_failed(flags) || sys_failed(own))
+		return (int)(sys_failed(flags) ? flags : own);
+	f->flags = (int)flags;
+	f->cloexec = own & FD_CLOEXEC;
 	f->offset = sys_call(SYS_lseek, f->number, 0, SEEK_CUR, 0, 0, 0);
+	if (sys_failed(f->offset) && f->offset != -EBADF) /* O_PATH */
+		return (int)f->offset;
 	f->same = i;
 	for (uint32_t j = 0; j < i; j++)
 		if (COW_FD(plan, j)->object == f->object &&
@@ -336,12 +339,12 @@ static void fd_ask(struct cow_plan *plan, uint32_t i)
 			f->same = j;
 			break;
 		}
+	return 0;
 }
 
 /* What only a descriptor tells. */
 static void object_ask(struct cow_object *o)
 {
-	struct sys_fs fs;
 	long seals;
 
 	if (o->program_fd < 0)
@@ -349,9 +352,7 @@ static void object_ask(struct cow_object *o)
 	seals = sys_call(SYS_fcntl, o->program_fd, F_GET_SEALS, 0, 0, 0, 0);
 	if (!sys_failed(seals))
 		o->seals = (unsigned)seals;
-	if (!sys_failed(sys_fs(o->program_fd, &fs)) &&
-	    fs.type == HUGETLBFS_MAGIC)
-		o->huge_bytes = fs.block_bytes;
+	o->huge_bytes = sys_huge_bytes(o->program_fd);
 }
 
 /* ------------------------------------------------------------------------- */
@@ -371,19 +372,57 @@ static void object_ask(struct cow_object *o)
 static int descriptors(struct cow_plan *plan)
 {
 	struct gathering g = {plan, 0};
+	int result = fdlist_read(fd_found, &g);
 
-	/* without /proc, none is found; and no mapping was */
-	fdlist_read(fd_found, &g);
-	if (g.result)
-		return g.result;
+	if (g.result || result)
+		return g.result ? g.result : result;
 	for (size_t i = 0; i < plan->objects.n; i++) {
 		object_ask(COW_OBJECT(plan, i));
 		COW_OBJECT(plan, i)->wanted = cow_policy(COW_OBJECT(plan, i));
 	}
 	KEEP(&plan->fds, cow_fd, COW_OBJECT(plan, e.object)->wanted);
-	for (uint32_t i = 0; i < plan->fds.n; i++)
-		fd_ask(plan, i);
-	return 0;
+	for (uint32_t i = 0; !result && i < plan->fds.n; i++)
+		result = fd_ask(plan, i);
+	return result;
+}
+
+/* Whether there is memory at OFFSET of what M shows, or may be. */
+static bool reaches(const struct cow_map *m, uint64_t offset)
+{
+	char byte;
+
+	if (m->offset > offset || offset >= m->offset + (m->end - m->start) ||
+	    !(m->prot & PROT_READ))
+		return false;
+	return sys_filtered() ||
+	       sys_peek((char *)m->start + (offset - m->offset), &byte, 1) !=
+		       -EFAULT;
+}
+
+/*
+ * No descriptor tells how large object I is.  It may have been written to after
+ * it was cut last: all that is mapped counts then.
+ */
+static void object_measure(const struct cow_plan *plan, uint32_t i)
+{
+	struct cow_object *o = COW_OBJECT(plan, i);
+	uint64_t edge = page_up(o->size);
+	uint64_t most = 0;
+	bool larger = !o->size;
+
+	if (o->program_fd >= 0 || (!o->is_file && o->size))
+		return;
+	for (size_t j = 0; j < plan->maps.n; j++) {
+		const struct cow_map *m = COW_MAP(plan, j);
+		uint64_t end = m->offset + (m->end - m->start);
+
+		if (m->object != i)
+			continue;
+		larger |= reaches(m, edge);
+		most = most < end ? end : most;
+	}
+	if (larger && most > o->size)
+		o->size = most;
 }
 
 /* What a group that is not there any more leaves. */
@@ -425,6 +464,9 @@ int cow_gather(struct cow_plan *plan)
 	forget_gone(plan);
 	KEEP(&plan->maps, cow_map,
 	     e.object != COW_NONE && COW_OBJECT(plan, e.object)->wanted);
+	for (uint32_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->wanted)
+			object_measure(plan, i);
 	for (size_t i = 0; i < plan->objects.n; i++)
 		if (COW_OBJECT(plan, i)->wanted &&
 		    COW_OBJECT(plan, i)->flags & OBJECT_ADVISED) {

@@ -23,6 +23,10 @@
 #define MFD_EXEC 0x10U
 #endif
 
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x20
+#endif
+
 #define PATH_BYTES 64
 
 static long reopen(int fd, int flags)
@@ -50,15 +54,27 @@ static long open_mapping(const struct cow_map *m)
 	return sys_open(path, O_RDONLY, 0);
 }
 
-/* A descriptor of our own, whose offset is nobody's business. */
+/* The program's own, where it may read by that. */
+static long copy_descriptor(int fd)
+{
+	long flags = sys_call(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0);
+
+	if (sys_failed(flags) || flags & O_PATH ||
+	    (flags & O_ACCMODE) == O_WRONLY)
+		return -EBADF;
+	return sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+}
+
+/*
+ * A descriptor of our own, whose offset is nobody's business; the program's
+ * may be all there is since it lost the right to open that file.  Returns 0,
+ * also where there is none to be had, or -errno.
+ */
 static int open_old(const struct cow_plan *plan, uint32_t object)
 {
-	const struct cow_object *o = COW_OBJECT(plan, object);
+	struct cow_object *o = COW_OBJECT(plan, object);
 	long fd = -ENOENT;
 
-	/* hugetlbfs knows no holes, mincore() does */
-	if (o->huge_bytes && o->mapped && o->at)
-		return -1;
 	if (o->program_fd >= 0)
 		fd = reopen(o->program_fd, O_RDONLY);
 	for (size_t i = 0; sys_failed(fd) && i < plan->maps.n; i++)
@@ -66,16 +82,27 @@ static int open_old(const struct cow_plan *plan, uint32_t object)
 			fd = open_mapping(COW_MAP(plan, i));
 			break;
 		}
-	return sys_failed(fd) ? -1 : (int)fd;
+	if (sys_failed(fd) && o->program_fd >= 0) {
+		fd = copy_descriptor(o->program_fd);
+		o->old_seeks = !sys_failed(fd);
+	}
+	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+		return (int)fd;
+	o->old = sys_failed(fd) ? -1 : (int)fd;
+	return 0;
 }
 
-/* Kernels from 6.3 on want to know whether it may be executed. */
-static long memfd(const char *name, unsigned flags)
+/*
+ * Kernels from 6.3 on want to know whether it may be executed.  What is sealed
+ * against that must not be: F_SEAL_EXEC brings all other seals otherwise.
+ */
+static long memfd(const char *name, unsigned flags, bool sealed)
 {
 	static const unsigned kinds[] = {MFD_EXEC, 0, MFD_NOEXEC_SEAL};
 	long fd = -EINVAL;
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+	for (size_t i = sealed ? 2 : 0; i < sizeof(kinds) / sizeof(*kinds);
+	     i++) {
 		fd = sys_call(SYS_memfd_create, (long)name,
 			      flags | MFD_CLOEXEC | kinds[i], 0, 0, 0, 0);
 		if (fd != -EINVAL && fd != -EACCES)
@@ -85,10 +112,9 @@ static long memfd(const char *name, unsigned flags)
 }
 
 /* Whether code may be run from it: else a child could not be finished. */
-static long try_to_execute(int fd)
+static long try_to_execute(int fd, int prot)
 {
-	long p = sys_mmap(NULL, PAGE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED,
-			  fd, 0);
+	long p = sys_mmap(NULL, PAGE_BYTES, prot, MAP_SHARED, fd, 0);
 
 	return sys_failed(p) ? p : sys_munmap((void *)p, PAGE_BYTES);
 }
@@ -104,13 +130,21 @@ static long object_make(struct cow_object *o)
 		flags |= MFD_HUGETLB | (unsigned)__builtin_ctzl(o->huge_bytes)
 					       << MFD_HUGE_SHIFT;
 	name[249 < sizeof(name) ? 249 : sizeof(name) - 1] = '\0';
-	result = memfd(name, flags);
+	result = memfd(name, flags, o->seals & F_SEAL_EXEC);
 	if (sys_failed(result))
 		return result;
 	o->new = (int)result;
-	result = sys_call(SYS_ftruncate, o->new, (long)o->size, 0, 0, 0, 0);
-	if (!sys_failed(result) && o->executable && !o->huge_bytes)
-		result = try_to_execute(o->new);
+	return 0;
+}
+
+/* What it has to be like; it may have been cut since it was made. */
+static long object_fit(const struct cow_object *o)
+{
+	long result =
+		sys_call(SYS_ftruncate, o->new, (long)o->size, 0, 0, 0, 0);
+
+	if (!sys_failed(result) && o->exec_prot && !o->huge_bytes)
+		result = try_to_execute(o->new, o->exec_prot);
 	return result;
 }
 
@@ -129,18 +163,13 @@ static void refused(const struct cow_object *o)
 	log_end(&line);
 }
 
-/* How much there is of OBJECT; -errno. */
-static long data_bytes(const struct cow_plan *plan, uint32_t object)
+static long extents_sum(const struct cow_plan *plan, uint32_t object)
 {
-	const struct cow_object *o = COW_OBJECT(plan, object);
-	struct sys_object now;
 	uint64_t sum = 0;
 	uint64_t start = 0;
 	uint64_t end;
-	long result = o->old >= 0 ? sys_object(o->old, &now) : -1;
+	int result;
 
-	if (!sys_failed(result))
-		return (long)now.held;
 	while ((result = cow_extent(plan, object, &start, &end)) > 0) {
 		sum += end - start;
 		start = end;
@@ -148,9 +177,43 @@ static long data_bytes(const struct cow_plan *plan, uint32_t object)
 	return result ? result : (long)sum;
 }
 
+/* How much there is of OBJECT; -errno. */
+static long data_bytes(const struct cow_plan *plan, uint32_t object)
+{
+	struct cow_object *o = COW_OBJECT(plan, object);
+	struct sys_object now;
+	long result = o->old >= 0 ? sys_object(o->old, &now) : -1;
+
+	o->is_full = false;
+	if (sys_failed(result))
+		return extents_sum(plan, object);
+	/* more than is seen of it: nobody knows where */
+	if (o->huge_bytes && extents_sum(plan, object) != (long)now.held)
+		return (long)o->size;
+	return (long)now.held;
+}
+
+/* Offset and flags; not every file system knows all of these. */
+static long fd_dress(const struct cow_fd *f)
+{
+	const int kept = O_APPEND | O_NONBLOCK;
+	const int tried = kept | O_DIRECT | O_NOATIME;
+	long result = 0;
+
+	if (f->offset > 0)
+		result = sys_call(SYS_lseek, f->copy, f->offset, SEEK_SET, 0, 0,
+				  0);
+	if (sys_failed(result) || !(f->flags & tried) || f->flags & O_PATH)
+		return result;
+	result = sys_call(SYS_fcntl, f->copy, F_SETFL, f->flags & tried, 0, 0,
+			  0);
+	return sys_failed(result) ? sys_call(SYS_fcntl, f->copy, F_SETFL,
+					     f->flags & kept, 0, 0, 0)
+				  : result;
+}
+
 static long fd_make(struct cow_plan *plan, uint32_t i)
 {
-	const int kept = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME;
 	struct cow_fd *f = COW_FD(plan, i);
 	const struct cow_object *o = COW_OBJECT(plan, f->object);
 	long fd;
@@ -167,11 +230,7 @@ static long fd_make(struct cow_plan *plan, uint32_t i)
 	if (sys_failed(fd))
 		return fd;
 	f->copy = (int)fd;
-	if (f->same == i && f->offset > 0)
-		sys_call(SYS_lseek, f->copy, f->offset, SEEK_SET, 0, 0, 0);
-	if (f->same == i && f->flags & kept)
-		sys_call(SYS_fcntl, f->copy, F_SETFL, f->flags & kept, 0, 0, 0);
-	return 0;
+	return f->same == i ? fd_dress(f) : 0;
 }
 
 int cow_make(struct cow_plan *plan)
@@ -184,10 +243,11 @@ int cow_make(struct cow_plan *plan)
 
 		if (!o->wanted)
 			continue;
-		if (o->old < 0)
-			o->old = open_old(plan, i);
-		if (o->new < 0)
+		result = o->old < 0 ? open_old(plan, i) : 0;
+		if (!sys_failed(result) && o->new < 0)
 			result = object_make(o);
+		if (!sys_failed(result))
+			result = object_fit(o);
 		if (!sys_failed(result))
 			result = data_bytes(plan, i);
 		if (sys_failed(result))

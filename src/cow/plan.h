@@ -39,17 +39,18 @@ struct cow_object {
 	uint64_t dev;
 	uint64_t ino;
 	struct cow_identity identity;
-	bool mapped;	     /* identity is known */
-	bool named;	     /* it has a name that leads to it */
-	bool wanted;	     /* the policy says so */
-	bool is_full;	     /* it has no holes */
-	bool executable;     /* through one of its mappings */
-	unsigned seals;	     /* F_SEAL_* */
+	bool mapped;	/* identity is known */
+	bool named;	/* it has a name that leads to it */
+	bool wanted;	/* the policy says so */
+	bool is_full;	/* it has no holes */
+	int exec_prot;	/* PROT_*: the most of a mapping that is executable */
+	unsigned seals; /* F_SEAL_* */
 	uint64_t huge_bytes; /* of a page; 0: none of hugetlbfs */
 	uint64_t size;	     /* bytes */
 	int program_fd;	     /* one of the program's, or -1 */
-	int old; /* ours, to read and seek in; -1: none can be had */
-	int new; /* ours; -1: not made yet */
+	int old;	/* ours, to read and seek in; -1: none can be had */
+	bool old_seeks; /* with the program's offset: it has to be put back */
+	int new;	/* ours; -1: not made yet */
 	char name[COW_NAME_BYTES];
 };
 

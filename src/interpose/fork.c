@@ -25,6 +25,8 @@
 struct forking {
 	struct cow_plan *plan; /* NULL: nothing is copied */
 	bool planned;	       /* it is known what is, if anything */
+	bool quiet;	       /* signals are blocked */
+	uint64_t signals;      /* the mask to restore */
 };
 
 static __thread struct forking forking
@@ -105,24 +107,41 @@ EXPORT int __register_atfork(void (*before)(void), void (*in_parent)(void),
 
 /* ------------------------------------------------------------------------- */
 
+/* Another, NEXT, is the one under way. */
+static void forking_end(const struct forking *next)
+{
+	struct forking done = forking;
+
+	forking = *next;
+	if (done.quiet)
+		sys_signals_restore(&done.signals);
+}
+
+static void forking_end_child(void)
+{
+	forking_end(&(struct forking){0});
+}
+
 /*
  * Make a plan for the fork that comes.  Returns 0 or -errno; *OUTER is for
  * plan_end(): a signal handler may fork while its thread does.
  */
 static int plan_begin(struct forking *outer, bool runs_handlers)
 {
+	bool late =
+		sys_threads() > 1 ||
+		(runs_handlers && __atomic_load_n(&handlers, __ATOMIC_RELAXED));
 	int result;
 
 	*outer = forking;
+	forking = (struct forking){.planned = true, .quiet = !late};
+	/* what a handler wrote between the copy and the fork would be lost */
+	if (!late)
+		sys_signals_block(&forking.signals);
 	guard_enter();
-	forking = (struct forking){.planned = true};
-	result = cow_reserve(
-		&forking.plan,
-		sys_threads() > 1 ||
-			(runs_handlers &&
-			 __atomic_load_n(&handlers, __ATOMIC_RELAXED)));
+	result = cow_reserve(&forking.plan, late);
 	/* where nobody else writes in between, now: it may fail yet */
-	if (!result && forking.plan && !cow_is_late(forking.plan))
+	if (!result && forking.plan && !late)
 		result = cow_freeze(forking.plan, true);
 	guard_leave();
 	return result;
@@ -139,7 +158,7 @@ static int plan_end(const struct forking *outer)
 		cow_free(forking.plan);
 		guard_leave();
 	}
-	forking = *outer;
+	forking_end(outer);
 	return result;
 }
 
@@ -174,7 +193,7 @@ static pid_t fork_by(way *call, void *arg)
 	errno = err;
 	pid = call(arg);
 	if (!pid) {
-		forking = (struct forking){0};
+		forking_end_child();
 		return 0;
 	}
 	err = errno;
@@ -269,7 +288,7 @@ static long fork_alone(long (*call)(void *), void *arg)
 	pid = call(arg);
 	if (!pid) {
 		child();
-		forking = (struct forking){0};
+		forking_end_child();
 		return 0;
 	}
 	err = errno;
@@ -327,7 +346,7 @@ static int clone_begin(void *arg)
 	void *its_arg = c->arg;
 
 	child();
-	forking = (struct forking){0};
+	forking_end_child();
 	return fn(its_arg);
 }
 

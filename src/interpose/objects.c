@@ -31,10 +31,23 @@ EXPORT int remap_file_pages(void *addr, size_t len, int prot, size_t page,
 		       : real.remap_file_pages(addr, len, prot, page, flags);
 }
 
+/* Whether there is anything shared that could be meant. */
+static bool concerned(void)
+{
+	return __atomic_load_n(&share_count, __ATOMIC_RELAXED) && guard_open();
+}
+
+/* What a child's copy has to be told again; the rest is for the moment. */
+static bool lasts(int advice)
+{
+	return advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE ||
+	       advice == MADV_DONTDUMP || advice == MADV_RANDOM ||
+	       advice == MADV_SEQUENTIAL;
+}
+
 static void objects_advised(void *addr, size_t len, int advice)
 {
-	if (share_count && guard_open() && advice != MADV_DONTNEED &&
-	    advice != MADV_WILLNEED)
+	if (lasts(advice) && concerned())
 		share_advised((uintptr_t)addr, (uintptr_t)addr + len);
 }
 
@@ -50,7 +63,7 @@ static void objects_cut(int fd, off_t size)
 {
 	int err = errno;
 
-	if (share_count && guard_open())
+	if (concerned())
 		share_resized(fd, (uint64_t)size);
 	errno = err;
 }

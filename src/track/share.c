@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/table.h"
+#include "env/caps.h"
 #include "env/guard.h"
 #include "track/region.h"
 #include "track/registry.h"
@@ -91,30 +92,67 @@ static bool is_group(uint32_t flags)
 	return flags & (OBJECT_ALIASED | OBJECT_PRIVATE);
 }
 
+/* Changed under the lock, and looked at without. */
+static void groups_add(int n)
+{
+	__atomic_store_n(&share_groups, share_groups + (uint32_t)n,
+			 __ATOMIC_RELAXED);
+}
+
+static void count_add(int n)
+{
+	__atomic_store_n(&share_count, share_count + (size_t)n,
+			 __ATOMIC_RELAXED);
+}
+
 static void object_drop(uint32_t id)
 {
 	struct registry_object *o = share_object_at(id);
 
-	share_groups -= is_group(o->flags);
+	groups_add(-is_group(o->flags));
 	*o = (struct registry_object){.site = free_objects};
 	free_objects = id;
 	used--;
 }
 
-/* Forget what is neither mapped nor marked; an index keeps no gaps. */
+static uint32_t object_of_fd(int fd, bool add);
+
+static void open_seen(int fd, void *arg)
+{
+	uint32_t object = object_of_fd(fd, false);
+
+	(void)arg;
+	if (object)
+		share_object_at(object)->flags |= OBJECT_SEEN;
+}
+
+/* What keeps O known; ASKED: what is open has been seen. */
+static uint32_t reason(const struct registry_object *o, bool asked)
+{
+	const uint32_t none =
+		OBJECT_USED | OBJECT_NAMED | OBJECT_ADVISED | OBJECT_HUGE;
+
+	/* neither mapped nor open: it is gone, or comes from elsewhere again */
+	if (!(o->flags & OBJECT_SEEN) && (asked || !o->ino))
+		return 0;
+	return o->flags & ~none;
+}
+
+/* Forget what is gone, or neither mapped nor marked; an index keeps no gaps. */
 static void sweep(void)
 {
 	uint32_t foreign = 0;
+	bool asked;
 
 	for (uint32_t id = 1; id < table()->count; id++)
 		share_object_at(id)->flags &= ~(uint32_t)OBJECT_SEEN;
 	for (size_t i = 0; i < share_count; i++)
 		share_object_at(shares[i].object)->flags |= OBJECT_SEEN;
+	asked = caps.files && !fdlist_read(open_seen, NULL);
 	index_clear(&files);
 	for (uint32_t id = (uint32_t)table()->count - 1; id; id--) {
 		struct registry_object *o = share_object_at(id);
-		uint32_t keep =
-			o->flags & ~(uint32_t)(OBJECT_USED | OBJECT_NAMED);
+		uint32_t keep = reason(o, asked);
 
 		if (!(o->flags & OBJECT_USED))
 			continue;
@@ -185,7 +223,7 @@ void share_mark(uint32_t object, uint32_t flags, uint32_t clear)
 
 	__atomic_store_n(&o->flags, (o->flags & ~clear) | flags,
 			 __ATOMIC_RELAXED);
-	share_groups += is_group(o->flags) - was;
+	groups_add(is_group(o->flags) - was);
 }
 
 void share_renew(uint32_t object, uint64_t dev, uint64_t ino, uint64_t size)
@@ -292,12 +330,12 @@ static void insert(size_t i, const struct share *s)
 	memmove(&shares[i + 1], &shares[i],
 		(share_count - i) * sizeof(*shares));
 	shares[i] = *s;
-	share_count++;
+	count_add(1);
 }
 
 static void erase(size_t i)
 {
-	share_count--;
+	count_add(-1);
 	memmove(&shares[i], &shares[i + 1],
 		(share_count - i) * sizeof(*shares));
 }

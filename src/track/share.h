@@ -11,7 +11,8 @@
  * Contract: ranges are page-aligned.  Every function but those of marks is
  * called with the region map's lock held, across the kernel's call (region.h).
  * Running out of memory for a record loses it and marks the registry inexact.
- * Objects that are neither mapped nor marked are forgotten, in time.
+ * Objects that are neither mapped nor open, or not marked, are forgotten, in
+ * time.
  */
 #ifndef ANONSHIM_TRACK_SHARE_H
 #define ANONSHIM_TRACK_SHARE_H

@@ -140,6 +140,7 @@ static bool is_shared(const struct mmap_args *a)
 struct shown {
 	bool some;
 	bool anonymous;
+	bool huge;
 	struct sys_object file;
 };
 
@@ -150,10 +151,12 @@ static struct shown shown_by(const struct mmap_args *a)
 	if (!s.some)
 		return s;
 	s.anonymous = a->flags & MAP_ANONYMOUS;
+	s.huge = s.anonymous && a->flags & MAP_HUGETLB;
 	if (s.anonymous)
 		return s;
 	s.some = !sys_failed(sys_object(a->fd, &s.file));
 	s.anonymous = s.some && s.file.is_zero;
+	s.huge = s.some && s.file.is_large && sys_huge_bytes(a->fd);
 	return s;
 }
 
@@ -169,6 +172,8 @@ static void record_share(uintptr_t start, uintptr_t end, uint64_t offset,
 		s->anonymous ? share_object_anonymous(end - start, site)
 			     : share_object(s->file.dev, s->file.ino, site);
 
+	if (object && s->huge)
+		share_mark(object, OBJECT_HUGE, 0);
 	if (object && !s->anonymous) {
 		share_object_at(object)->size = s->file.size;
 		share_mark(object, s->file.links ? OBJECT_NAMED : 0,
@@ -274,7 +279,8 @@ static void record_growth(uintptr_t last, uintptr_t start, uintptr_t end)
 	struct region_tag tag;
 
 	region_clear(start, end);
-	share_grow(last, start, end);
+	/* behind what was moved: the old place may show nothing any more */
+	share_grow(start - 1, start, end);
 	if (!r || start >= end)
 		return;
 	tag = region_tag_of(region_at(last));
