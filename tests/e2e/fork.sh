@@ -94,8 +94,8 @@ test_all_that_has_no_name() { # 120 s
 
 test_aliases_whatever_else_is_on() { # 300 s
 	slow
-	for options in copy=eager heap=off heap=owner naming=off \
-		naming=registry verbose=0,stacks=0,bss=0; do
+	for options in copy=eager heap=off heap=owner naming=registry \
+		stacks=0,bss=0; do
 		everyone "$victims/fork_alias" 7 200
 	done
 }
