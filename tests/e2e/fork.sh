@@ -71,7 +71,12 @@ test_thousands_of_topologies() { # 600 s
 
 test_a_thousand_forks_in_a_row() { # 300 s
 	own "$victims/fork_alias" row 4 "$(less 50 1000)"
+}
+
+test_many_forks_in_many_rows() { # 300 s
 	slow
+	local seed
+
 	for seed in {5..9}; do
 		everyone "$victims/fork_alias" row "$seed" "$(less 50 1000)"
 	done
