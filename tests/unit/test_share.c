@@ -10,6 +10,7 @@
 #include "track/region.h"
 #include "track/registry.h"
 #include "track/share.h"
+#include "track/track.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -39,6 +40,16 @@ static uint64_t state = 20250911;
 static uintptr_t addr(size_t page)
 {
 	return BASE + page * PAGE;
+}
+
+static uint32_t file_object(uint64_t dev, uint64_t ino, uint32_t site)
+{
+	return share_object(dev, ino, site);
+}
+
+static void renew(uint32_t object, uint64_t ino, uint64_t size)
+{
+	share_renew(object, 1, ino, size);
 }
 
 static void start(void)
@@ -252,7 +263,7 @@ static void forget(void)
 Test(share, random_calls_agree_with_an_array_of_pages, .init = start)
 {
 	for (size_t i = 0; i < OBJECTS; i++)
-		objects[i] = i % 2 ? share_object(7, i, 0)
+		objects[i] = i % 2 ? file_object(7, i, 0)
 				   : share_object_anonymous(PAGE, 0);
 	for (unsigned i = 0; i < OPERATIONS; i++) {
 		do_something();
@@ -267,7 +278,7 @@ Test(share, random_calls_agree_with_an_array_of_pages, .init = start)
 
 Test(share, one_address_after_another_is_no_alias, .init = start)
 {
-	uint32_t o = share_object(1, 2, 0);
+	uint32_t o = file_object(1, 2, 0);
 
 	share_add(addr(0), addr(4), 0, o);
 	share_clear(addr(0), addr(4));
@@ -282,14 +293,14 @@ Test(share, one_address_after_another_is_no_alias, .init = start)
 
 Test(share, objects_of_other_devices_are_others, .init = start)
 {
-	uint32_t o = share_object(1, 2, 5);
+	uint32_t o = file_object(1, 2, 5);
 
 	cr_assert(o);
-	cr_assert_eq(share_object(1, 2, 6), o);
+	cr_assert_eq(file_object(1, 2, 6), o);
 	cr_assert_eq(share_object_at(o)->site, 5, "that mapped it first");
 	cr_assert_eq(share_object_known(1, 2), o);
-	cr_assert_neq(share_object(2, 2, 0), o);
-	cr_assert_neq(share_object(1, 3, 0), o);
+	cr_assert_neq(file_object(2, 2, 0), o);
+	cr_assert_neq(file_object(1, 3, 0), o);
 	cr_assert_eq(share_object_known(1, 4), 0);
 	cr_assert_neq(share_object_anonymous(PAGE, 0),
 		      share_object_anonymous(PAGE, 0));
@@ -297,11 +308,11 @@ Test(share, objects_of_other_devices_are_others, .init = start)
 
 Test(share, an_object_made_anew_is_found_by_its_new_number, .init = start)
 {
-	uint32_t file = share_object(1, 2, 0);
+	uint32_t file = file_object(1, 2, 0);
 	uint32_t anonymous = share_object_anonymous(PAGE, 0);
 
-	share_renew(file, 1, 20, 5 * PAGE);
-	share_renew(anonymous, 1, 21, PAGE);
+	renew(file, 20, 5 * PAGE);
+	renew(anonymous, 21, PAGE);
 	cr_assert_eq(share_object_known(1, 2), 0);
 	cr_assert_eq(share_object_known(1, 20), file);
 	cr_assert_eq(share_object_known(1, 21), anonymous);
@@ -318,11 +329,11 @@ static uint64_t known(void)
 /* Mapped and unmapped for ever: the table does not grow for ever. */
 Test(share, objects_that_are_gone_are_forgotten, .init = start)
 {
-	uint32_t mapped = share_object(9, 9, 0);
+	uint32_t mapped = file_object(9, 9, 0);
 
 	share_add(addr(0), addr(1), 0, mapped);
 	for (uint64_t ino = 1; ino < 20000; ino++) {
-		uint32_t o = ino % 2 ? share_object(1, ino, 0)
+		uint32_t o = ino % 2 ? file_object(1, ino, 0)
 				     : share_object_anonymous(PAGE, 0);
 
 		cr_assert(o);
@@ -344,7 +355,7 @@ Test(share, objects_that_are_gone_are_forgotten, .init = start)
 static void churn(unsigned n)
 {
 	for (uint64_t ino = 1; ino <= n; ino++)
-		share_object(0xffff, ino, 0);
+		file_object(0xffff, ino, 0);
 }
 
 /* What a descriptor leads to is not gone, whatever is mapped. */
@@ -355,7 +366,7 @@ Test(share, open_objects_are_kept_with_their_marks, .init = start)
 	uint32_t o;
 
 	cr_assert_eq(fstat(fd, &st), 0);
-	o = share_object(st.st_dev, st.st_ino, 0);
+	o = file_object(st.st_dev, st.st_ino, 0);
 	share_add(addr(0), addr(1), 0, o);
 	share_add(addr(2), addr(3), 0, o);
 	share_clear(addr(0), addr(3));
@@ -374,7 +385,7 @@ Test(share, foreign_objects_have_a_limit, .init = start)
 {
 	caps.files = false;
 	for (uint64_t ino = 1; ino <= 30000; ino++)
-		share_mark(share_object(1, ino, 0), OBJECT_FOREIGN, 0);
+		share_mark(file_object(1, ino, 0), OBJECT_FOREIGN, 0);
 	cr_assert_lt(known(), 15000);
 	cr_assert_geq(known(), 4096);
 	cr_assert(share_object_known(1, 30000));
@@ -385,7 +396,7 @@ Test(share, the_index_is_right_after_a_sweep, .init = start)
 	uint32_t ids[100];
 
 	for (uint64_t i = 0; i < 100; i++) {
-		ids[i] = share_object(3, i + 1, 0);
+		ids[i] = file_object(3, i + 1, 0);
 		share_add(addr(i), addr(i + 1), 0, ids[i]);
 	}
 	for (unsigned round = 0; round < 20; round++) {
@@ -412,6 +423,38 @@ static void started(void)
 	guard_ready = true;
 }
 
+static char *map(int fd, size_t first, size_t pages)
+{
+	struct mmap_args a = {NULL,	  pages * PAGE, PROT_READ | PROT_WRITE,
+			      MAP_SHARED, fd,		(off_t)(first * PAGE)};
+	struct unwind_start caller = UNWIND_CALLER();
+
+	return track_mmap(&a, &caller);
+}
+
+/* What is added behind it is the object's too, wherever that went. */
+Test(share, a_mapping_that_moves_and_grows, .init = started)
+{
+	int fd = memfd_create("grows", 0);
+	struct mremap_args a = {NULL, 2 * PAGE, 8 * PAGE, MREMAP_MAYMOVE, NULL};
+	const struct share *s;
+	char *p;
+
+	cr_assert_eq(ftruncate(fd, 8 * PAGE), 0);
+	a.old = map(fd, 0, 2);
+	mmap((char *)a.old + 2 * PAGE, PAGE, PROT_NONE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	p = track_mremap(&a);
+	cr_assert(p != MAP_FAILED && p != a.old);
+	s = share_at_or_above((uintptr_t)p + 7 * PAGE);
+	cr_assert(s && s->start <= (uintptr_t)p + 7 * PAGE, "all of it");
+	cr_assert_eq(s->object, object_of(fd));
+	cr_assert_eq((uintptr_t)p + 7 * PAGE + s->delta, 7 * PAGE);
+	cr_assert_eq(share_groups, 0);
+	map(fd, 7, 1);
+	cr_assert_eq(share_groups, 1);
+}
+
 Test(share, what_is_noted_of_descriptors, .init = started)
 {
 	int fd = memfd_create("noted", 0);
@@ -435,8 +478,8 @@ Test(share, what_is_noted_of_descriptors, .init = started)
 
 Test(share, advice_is_for_what_it_touches, .init = started)
 {
-	uint32_t one = share_object(1, 1, 0);
-	uint32_t two = share_object(1, 2, 0);
+	uint32_t one = file_object(1, 1, 0);
+	uint32_t two = file_object(1, 2, 0);
 
 	share_add(addr(0), addr(4), 0, one);
 	share_add(addr(4), addr(8), 0, two);
