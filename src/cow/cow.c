@@ -219,7 +219,7 @@ static void object_renew(const struct cow_object *o)
 	if (o->wanted && o->seals)
 		sys_call(SYS_fcntl, o->new, F_ADD_SEALS, o->seals, 0, 0, 0);
 	if (o->wanted && o->id && !sys_failed(sys_object(o->new, &now)))
-		share_renew(o->id, now.dev, now.ino, o->size);
+		share_renew(o->id, now.dev, now.ino, now.born_ns, o->size);
 }
 
 /* Half of a copy is worse than no child. */
@@ -236,7 +236,7 @@ void cow_child(struct cow_plan *plan)
 	if (plan->error) /* fork() will say so */
 		for (;;)
 			sys_call(SYS_exit_group, 127, 0, 0, 0, 0, 0);
-	cow_writers_close(plan);
+	cow_writers_in_child(plan);
 	for (size_t i = 0; i < plan->maps.n; i++)
 		if (sys_failed(map_renew(plan, COW_MAP(plan, i))))
 			end_child();

@@ -28,6 +28,7 @@
 #include "track/share.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct cow_plan;
 
@@ -73,6 +74,23 @@ void cow_free(struct cow_plan *plan);
  * cow_freeze() had failed and it was forked nevertheless.
  */
 void cow_child(struct cow_plan *plan);
+
+/*
+ * What writes through a descriptor is not held by the kernel.  Whether FD is
+ * one of an object that a fork may copy: calls that write to it go through
+ * cow_write(), which does them when no copy is being made.
+ */
+bool cow_guards_slowly(int fd);
+static inline bool cow_guards(int fd)
+{
+	return __builtin_expect(
+		       __atomic_load_n(&share_groups, __ATOMIC_RELAXED) != 0,
+		       0) &&
+	       cow_guards_slowly(fd);
+}
+
+/* System call NR as libc does it, but that no cancellation interrupts it. */
+long cow_write(long nr, long a, long b, long c, long d);
 
 /* What cow_freeze() returned last. */
 int cow_error(const struct cow_plan *plan);

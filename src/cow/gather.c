@@ -9,6 +9,7 @@
 #include "cow/plan.h"
 
 #include "base/fdlist.h"
+#include "base/fmt.h"
 #include "base/mem.h"
 #include "base/procmaps.h"
 #include "base/sys.h"
@@ -132,6 +133,7 @@ static int known_objects(struct cow_plan *plan)
 		o->is_file = known->ino;
 		o->dev = known->dev;
 		o->ino = known->ino;
+		o->born_ns = known->born_ns;
 		o->size = known->size;
 	}
 	return 0;
@@ -285,7 +287,8 @@ static void fd_found(int fd, void *arg)
 	for (uint32_t i = 0; i < plan->objects.n; i++) {
 		struct cow_object *o = COW_OBJECT(plan, i);
 
-		if (!o->is_file || o->ino != file.ino || o->dev != file.dev)
+		if (!o->is_file || o->ino != file.ino || o->dev != file.dev ||
+		    (o->born_ns && o->born_ns != file.born_ns))
 			continue;
 		f = cow_list_add(&plan->fds, sizeof(*f));
 		if (!f) {
@@ -295,6 +298,7 @@ static void fd_found(int fd, void *arg)
 		*f = (struct cow_fd){.number = fd, .copy = -1, .object = i};
 		o->program_fd = fd;
 		o->size = file.size;
+		o->mode = file.mode;
 		o->named = file.links != 0;
 		return;
 	}
@@ -342,6 +346,19 @@ static int fd_ask(struct cow_plan *plan, uint32_t i)
 	return 0;
 }
 
+static void fd_name(int fd, char name[COW_NAME_BYTES])
+{
+	char path[32];
+	struct fmt f;
+	long n;
+
+	fmt_init(&f, path, sizeof(path));
+	fmt_str(&f, "/proc/self/fd/");
+	fmt_u64(&f, (uint64_t)fd);
+	n = sys_readlink(path, name, COW_NAME_BYTES - 1);
+	name[n > 0 ? n : 0] = '\0';
+}
+
 /* What only a descriptor tells. */
 static void object_ask(struct cow_object *o)
 {
@@ -352,6 +369,8 @@ static void object_ask(struct cow_object *o)
 	seals = sys_call(SYS_fcntl, o->program_fd, F_GET_SEALS, 0, 0, 0, 0);
 	if (!sys_failed(seals))
 		o->seals = (unsigned)seals;
+	if (!o->name[0])
+		fd_name(o->program_fd, o->name);
 	o->huge_bytes = sys_huge_bytes(o->program_fd);
 }
 

@@ -16,13 +16,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x8U
-#endif
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x10U
-#endif
-
 #ifndef F_SEAL_EXEC
 #define F_SEAL_EXEC 0x20
 #endif
@@ -92,25 +85,6 @@ static int open_old(const struct cow_plan *plan, uint32_t object)
 	return 0;
 }
 
-/*
- * Kernels from 6.3 on want to know whether it may be executed.  What is sealed
- * against that must not be: F_SEAL_EXEC brings all other seals otherwise.
- */
-static long memfd(const char *name, unsigned flags, bool sealed)
-{
-	static const unsigned kinds[] = {MFD_EXEC, 0, MFD_NOEXEC_SEAL};
-	long fd = -EINVAL;
-
-	for (size_t i = sealed ? 2 : 0; i < sizeof(kinds) / sizeof(*kinds);
-	     i++) {
-		fd = sys_call(SYS_memfd_create, (long)name,
-			      flags | MFD_CLOEXEC | kinds[i], 0, 0, 0, 0);
-		if (fd != -EINVAL && fd != -EACCES)
-			break;
-	}
-	return fd;
-}
-
 /* Whether code may be run from it: else a child could not be finished. */
 static long try_to_execute(int fd, int prot)
 {
@@ -130,7 +104,7 @@ static long object_make(struct cow_object *o)
 		flags |= MFD_HUGETLB | (unsigned)__builtin_ctzl(o->huge_bytes)
 					       << MFD_HUGE_SHIFT;
 	name[249 < sizeof(name) ? 249 : sizeof(name) - 1] = '\0';
-	result = memfd(name, flags, o->seals & F_SEAL_EXEC);
+	result = sys_memfd(name, flags, o->seals & F_SEAL_EXEC);
 	if (sys_failed(result))
 		return result;
 	o->new = (int)result;
@@ -150,13 +124,16 @@ static long object_fit(const struct cow_object *o)
 
 static void refused(const struct cow_object *o)
 {
+	static bool said;
 	struct log_line line;
 	char name[COW_NAME_BYTES];
 
+	if (__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+		return;
 	cow_short_name(o, name);
 	log_begin(&line);
 	fmt_str(&line.f, "fork: more to copy than max-copy=");
-	fmt_str(&line.f, CONFIG_TEXT(max_copy));
+	fmt_u64(&line.f, CONFIG_NUMBER(max_copy));
 	fmt_str(&line.f, ", in ");
 	fmt_str(&line.f, name);
 	fmt_str(&line.f, "; fork fails with ENOMEM");
@@ -263,6 +240,13 @@ int cow_make(struct cow_plan *plan)
 		result = fd_make(plan, i);
 		if (sys_failed(result))
 			return (int)result;
+	}
+	/* last, for it may forbid what was just done */
+	for (size_t i = 0; i < plan->objects.n; i++) {
+		const struct cow_object *o = COW_OBJECT(plan, i);
+
+		if (o->wanted && o->program_fd >= 0)
+			sys_call(SYS_fchmod, o->new, o->mode, 0, 0, 0, 0);
 	}
 	return 0;
 }

@@ -38,6 +38,8 @@ struct cow_object {
 	bool is_file; /* dev and ino are */
 	uint64_t dev;
 	uint64_t ino;
+	int64_t born_ns;
+	unsigned mode; /* permissions, where a descriptor tells */
 	struct cow_identity identity;
 	bool mapped;	/* identity is known */
 	bool named;	/* it has a name that leads to it */
@@ -134,7 +136,7 @@ void cow_drop(struct cow_plan *plan);
 void cow_writers_hold(struct cow_plan *plan);
 void cow_writers_release(struct cow_plan *plan);
 /* In a child, whose memory was never held. */
-void cow_writers_close(struct cow_plan *plan);
+void cow_writers_in_child(struct cow_plan *plan);
 
 /* What madvise() said of the mappings, and to say it again. */
 void cow_advice_read(struct cow_plan *plan);

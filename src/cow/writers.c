@@ -13,9 +13,11 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "env/caps.h"
+#include "env/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -81,6 +83,61 @@ static long writers_open(void)
 	return result;
 }
 
+#define WAIT_NS UINT64_C(100000000)
+
+/* Calls that write are counted; a copy waits for them, and they for it. */
+static uint32_t freezing;
+static uint32_t writing;
+
+bool cow_guards_slowly(int fd)
+{
+	struct sys_object file;
+	uint32_t id;
+
+	if (!guard_open() || sys_failed(sys_object(fd, &file)))
+		return false;
+	id = share_object_known(file.dev, file.ino);
+	return id &&
+	       share_object_at(id)->flags & (OBJECT_ALIASED | OBJECT_PRIVATE);
+}
+
+static void write_begin(void)
+{
+	for (;;) {
+		__atomic_fetch_add(&writing, 1, __ATOMIC_SEQ_CST);
+		if (!__atomic_load_n(&freezing, __ATOMIC_SEQ_CST))
+			return;
+		__atomic_fetch_sub(&writing, 1, __ATOMIC_RELAXED);
+		sys_futex_wait(&freezing, 1, WAIT_NS);
+	}
+}
+
+long cow_write(long nr, long a, long b, long c, long d)
+{
+	long result;
+
+	guard_enter();
+	write_begin();
+	result = sys_call(nr, a, b, c, d, 0, 0);
+	__atomic_fetch_sub(&writing, 1, __ATOMIC_RELEASE);
+	guard_leave();
+	if (!sys_failed(result))
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+/* One fork at a time comes here: it has the map's lock. */
+static void freeze(void)
+{
+	uint64_t start = sys_now_ns();
+
+	__atomic_store_n(&freezing, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&writing, __ATOMIC_SEQ_CST) &&
+	       sys_now_ns() - start < WAIT_NS)
+		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
 void cow_writers_hold(struct cow_plan *plan)
 {
 	static bool said;
@@ -89,6 +146,8 @@ void cow_writers_hold(struct cow_plan *plan)
 
 	if (plan->writers >= 0 || sys_threads() == 1)
 		return;
+	if (plan->fds.n)
+		freeze();
 	result = writers_open();
 	if (!sys_failed(result)) {
 		plan->writers = (int)result;
@@ -110,6 +169,13 @@ void cow_writers_hold(struct cow_plan *plan)
 			 " (anonshim doctor says what would permit it)");
 }
 
+static void close_fd(struct cow_plan *plan)
+{
+	if (plan->writers >= 0)
+		sys_close(plan->writers);
+	plan->writers = -1;
+}
+
 /*
  * Closing it would do, but that counts only once the child has closed its own,
  * and somebody may have stopped the child.
@@ -123,12 +189,13 @@ void cow_writers_release(struct cow_plan *plan)
 		if (m->prot & PROT_WRITE)
 			sys_ioctl(plan->writers, UFFDIO_UNREGISTER, &range);
 	}
-	cow_writers_close(plan);
+	close_fd(plan);
+	if (__atomic_exchange_n(&freezing, 0, __ATOMIC_RELEASE))
+		sys_futex_wake(&freezing, INT_MAX);
 }
 
-void cow_writers_close(struct cow_plan *plan)
+void cow_writers_in_child(struct cow_plan *plan)
 {
-	if (plan->writers >= 0)
-		sys_close(plan->writers);
-	plan->writers = -1;
+	freezing = writing = 0;
+	close_fd(plan);
 }

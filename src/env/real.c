@@ -132,6 +132,10 @@ void real_init(void)
 	LOOK_UP(clone);
 	LOOK_UP(remap_file_pages);
 	LOOK_UP(madvise);
+	LOOK_UP(write);
+	LOOK_UP(pwrite);
+	LOOK_UP(writev);
+	LOOK_UP(pwritev);
 	LOOK_UP(ftruncate);
 	LOOK_UP(fcntl);
 	LOOK_UP(recvmsg);

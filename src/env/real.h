@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 struct mallinfo;
+struct iovec;
 struct mmsghdr;
 struct msghdr;
 struct timespec;
@@ -42,6 +43,10 @@ struct real {
 			       void *);
 	int (*remap_file_pages)(void *, size_t, int, size_t, int);
 	int (*madvise)(void *, size_t, int);
+	ssize_t (*write)(int, const void *, size_t);
+	ssize_t (*pwrite)(int, const void *, size_t, off_t);
+	ssize_t (*writev)(int, const struct iovec *, int);
+	ssize_t (*pwritev)(int, const struct iovec *, int, off_t);
 	int (*ftruncate)(int, off_t);
 	int (*fcntl)(int, int, ...);
 	ssize_t (*recvmsg)(int, struct msghdr *, int);

@@ -200,7 +200,8 @@ long interpose_syscall(long nr, const long a[6],
 		track_sbrk(0);
 		return result;
 	}
-	result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (!objects_written_by_syscall(nr, a, &result))
+		result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 	objects_by_syscall(nr, a, result);
 	return result;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Exported libc names through which it is learnt what shared objects are for:
- * where they come from, and that they are sealed, cut or advised about.
+ * where they come from, and that they are sealed, cut or advised about; and
+ * those that write into them through descriptors, which wait for a fork.
  */
 #include "interpose/objects.h"
+#include "cow/cow.h"
 #include "env/guard.h"
 #include "env/real.h"
 #include "interpose/interpose.h"
@@ -17,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define WRITE_SEALS (F_SEAL_WRITE | 0x10 /* F_SEAL_FUTURE_WRITE */)
@@ -68,13 +71,58 @@ static void objects_cut(int fd, off_t size)
 	errno = err;
 }
 
+EXPORT ssize_t write(int fd, const void *buf, size_t len)
+{
+	if (!real.write)
+		real_init();
+	return cow_guards(fd)
+		       ? cow_write(SYS_write, fd, (long)buf, (long)len, 0)
+		       : real.write(fd, buf, len);
+}
+
+EXPORT ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+	if (!real.pwrite)
+		real_init();
+	return cow_guards(fd) ? cow_write(SYS_pwrite64, fd, (long)buf,
+					  (long)len, offset)
+			      : real.pwrite(fd, buf, len, offset);
+}
+
+EXPORT ssize_t pwrite64(int fd, const void *buf, size_t len, off_t offset)
+{
+	return pwrite(fd, buf, len, offset);
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *vec, int n)
+{
+	if (!real.writev)
+		real_init();
+	return cow_guards(fd) ? cow_write(SYS_writev, fd, (long)vec, n, 0)
+			      : real.writev(fd, vec, n);
+}
+
+EXPORT ssize_t pwritev(int fd, const struct iovec *vec, int n, off_t offset)
+{
+	if (!real.pwritev)
+		real_init();
+	return cow_guards(fd) ? cow_write(SYS_pwritev, fd, (long)vec, n, offset)
+			      : real.pwritev(fd, vec, n, offset);
+}
+
+EXPORT ssize_t pwritev64(int fd, const struct iovec *vec, int n, off_t offset)
+{
+	return pwritev(fd, vec, n, offset);
+}
+
 EXPORT int ftruncate(int fd, off_t size)
 {
 	int result;
 
 	if (!real.ftruncate)
 		real_init();
-	result = real.ftruncate(fd, size);
+	result = cow_guards(fd) ? (int)cow_write(SYS_ftruncate, fd, size, 0, 0)
+				: real.ftruncate(fd, size);
 	if (!result)
 		objects_cut(fd, size);
 	return result;
@@ -164,6 +212,18 @@ EXPORT int recvmmsg(int socket, struct mmsghdr *m, unsigned n, int flags,
 	for (int i = 0; i < result; i++)
 		objects_received(&m[i].msg_hdr);
 	return result;
+}
+
+bool objects_written_by_syscall(long nr, const long a[6], long *result)
+{
+	bool writes = nr == SYS_write || nr == SYS_pwrite64 ||
+		      nr == SYS_writev || nr == SYS_pwritev ||
+		      nr == SYS_ftruncate;
+
+	if (!writes || !cow_guards((int)a[0]))
+		return false;
+	*result = cow_write(nr, a[0], a[1], a[2], a[3]);
+	return true;
 }
 
 /* The same by syscall(2), which has returned RESULT. */

@@ -19,6 +19,7 @@
 #include "track/unwind.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/memfd.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -82,7 +83,8 @@ static void meet(const struct procmap_vma *vma, void *arg)
 	s = share_at_or_above(vma->start);
 	if (s && s->start < vma->end)
 		return;
-	object = share_object(makedev(vma->major, vma->minor), vma->inode, 0);
+	object =
+		share_object(makedev(vma->major, vma->minor), vma->inode, 0, 0);
 	share_add(vma->start, vma->end, vma->offset, object);
 }
 
@@ -174,6 +176,19 @@ static bool make(int fd, size_t len)
 	return id;
 }
 
+/* Not one of the first three, which programs take for their own. */
+static long region_fd(const char *name)
+{
+	long fd = sys_memfd(name, MFD_ALLOW_SEALING, false);
+	long result = fd;
+
+	if (fd >= 0 && fd < 3) {
+		result = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3, 0, 0, 0);
+		sys_close((int)fd);
+	}
+	return result;
+}
+
 int anonshim_region_create(void **addr, size_t len, unsigned flags,
 			   const char *name)
 {
@@ -193,8 +208,7 @@ int anonshim_region_create(void **addr, size_t len, unsigned flags,
 	    (name && (!*name || strnlen(name, NAME_BYTES) == NAME_BYTES ||
 		      !name_valid(name))))
 		return failed(EINVAL);
-	fd = sys_call(SYS_memfd_create, (long)(name ? name : "anonshim region"),
-		      MFD_CLOEXEC | MFD_ALLOW_SEALING, 0, 0, 0, 0);
+	fd = region_fd(name ? name : "anonshim region");
 	if (sys_failed(fd))
 		return failed(ENOMEM);
 	args.fd = (int)fd;

@@ -193,11 +193,29 @@ static uint32_t object_new(uint64_t dev, uint64_t ino, uint32_t site)
 	return id;
 }
 
-uint32_t share_object(uint64_t dev, uint64_t ino, uint32_t site)
+uint32_t share_object(uint64_t dev, uint64_t ino, int64_t born_ns,
+		      uint32_t site)
 {
 	uint32_t id = share_object_known(dev, ino);
+	struct registry_object *o;
 
-	return id ? id : object_new(dev, ino, site);
+	if (id && born_ns) {
+		o = share_object_at(id);
+		if (o->born_ns && o->born_ns != born_ns) {
+			object_drop(id);
+			id = 0;
+		}
+	}
+	if (!id)
+		id = object_new(dev, ino, site);
+	if (!id)
+		return 0;
+	o = share_object_at(id);
+	if (born_ns)
+		o->born_ns = born_ns;
+	if (!o->site)
+		o->site = site;
+	return id;
 }
 
 uint32_t share_object_known(uint64_t dev, uint64_t ino)
@@ -226,12 +244,14 @@ void share_mark(uint32_t object, uint32_t flags, uint32_t clear)
 	groups_add(is_group(o->flags) - was);
 }
 
-void share_renew(uint32_t object, uint64_t dev, uint64_t ino, uint64_t size)
+void share_renew(uint32_t object, uint64_t dev, uint64_t ino, int64_t born_ns,
+		 uint64_t size)
 {
 	struct registry_object *o = share_object_at(object);
 
 	o->dev = dev;
 	o->ino = ino;
+	o->born_ns = born_ns;
 	o->size = size;
 	if (ino)
 		index_add(&files, file_hash(dev, ino), object);
@@ -244,8 +264,9 @@ static uint32_t object_of_fd(int fd, bool add)
 
 	if (sys_failed(sys_object(fd, &file)) || file.is_zero)
 		return 0;
-	return add && !file.links ? share_object(file.dev, file.ino, 0)
-				  : share_object_known(file.dev, file.ino);
+	return add && !file.links
+		       ? share_object(file.dev, file.ino, file.born_ns, 0)
+		       : share_object_known(file.dev, file.ino);
 }
 
 static void note(int fd, uint32_t flag)
@@ -377,12 +398,21 @@ void share_add(uintptr_t start, uintptr_t end, uint64_t offset, uint32_t object)
 	insert(find(start), &s);
 }
 
+/* The mapping that its record pointed at is no more. */
+static void point_elsewhere(uint32_t object)
+{
+	const struct share *s = share_of(object);
+
+	share_object_at(object)->at = s ? s->start : 0;
+}
+
 void share_clear_slowly(uintptr_t start, uintptr_t end)
 {
 	size_t i = find(start);
 
 	while (i < share_count && shares[i].start < end) {
 		struct share tail = shares[i];
+		uintptr_t at = share_object_at(tail.object)->at;
 
 		if (shares[i].start < start) {
 			shares[i].end = start;
@@ -395,6 +425,8 @@ void share_clear_slowly(uintptr_t start, uintptr_t end)
 		} else {
 			erase(i);
 		}
+		if (at >= start && at < end)
+			point_elsewhere(tail.object);
 	}
 }
 

@@ -36,8 +36,12 @@ extern uint32_t share_groups;
 /* Shared mappings. */
 extern size_t share_count;
 
-/* The object DEV, INO, made known if need be; 0: no memory. */
-uint32_t share_object(uint64_t dev, uint64_t ino, uint32_t site);
+/*
+ * The object DEV, INO, made known if need be; 0: no memory.  One that was born
+ * at another time, where that is known, is gone: its number is used again.
+ */
+uint32_t share_object(uint64_t dev, uint64_t ino, int64_t born_ns,
+		      uint32_t site);
 /* The same, where it is known; else 0. */
 uint32_t share_object_known(uint64_t dev, uint64_t ino);
 /* A new anonymous one of SIZE bytes. */
@@ -82,7 +86,8 @@ const struct share *share_of(uint32_t object);
 void share_mark(uint32_t object, uint32_t flags, uint32_t clear);
 
 /* In a child that got OBJECT anew: it is DEV, INO now, of SIZE bytes. */
-void share_renew(uint32_t object, uint64_t dev, uint64_t ino, uint64_t size);
+void share_renew(uint32_t object, uint64_t dev, uint64_t ino, int64_t born_ns,
+		 uint64_t size);
 
 /*
  * The program did with descriptor FD what makes it an object with FLAG; takes

@@ -168,9 +168,10 @@ static bool is_anonymous(const struct mmap_args *a)
 static void record_share(uintptr_t start, uintptr_t end, uint64_t offset,
 			 const struct shown *s, uint32_t site)
 {
-	uint32_t object =
-		s->anonymous ? share_object_anonymous(end - start, site)
-			     : share_object(s->file.dev, s->file.ino, site);
+	uint32_t object = s->anonymous
+				  ? share_object_anonymous(end - start, site)
+				  : share_object(s->file.dev, s->file.ino,
+						 s->file.born_ns, site);
 
 	if (object && s->huge)
 		share_mark(object, OBJECT_HUGE, 0);

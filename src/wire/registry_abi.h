@@ -203,10 +203,11 @@ struct registry_account {
 struct registry_object {
 	uint64_t dev; /* as stat(2) has them; 0, 0: anonymous memory */
 	uint64_t ino;
-	uint64_t at;   /* address of one mapping, if that is still there */
-	uint64_t low;  /* offsets that were ever mapped */
-	uint64_t high; /* 0: none */
-	uint64_t size; /* bytes, when it was mapped or cut last */
+	int64_t born_ns; /* 0: not known */
+	uint64_t at;	 /* address of one mapping, if that is still there */
+	uint64_t low;	 /* offsets that were ever mapped */
+	uint64_t high;	 /* 0: none */
+	uint64_t size;	 /* bytes, when it was mapped or cut last */
 	uint32_t flags;
 	uint32_t site; /* that mapped it first */
 	int32_t fd;    /* OBJECT_REGION: its descriptor */

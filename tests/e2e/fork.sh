@@ -28,13 +28,13 @@ quiet() {
 	[[ ! -s err ]] || fail "something on standard error: $(head -n 1 err)"
 }
 
-# fails COMMAND...: it says why, in a line, and exits with 1.
+# fails COMMAND...: it says why and exits with 1.
 fails() {
 	status "$@" 2>err >out </dev/null
 	((status != 77)) || skip "$(tail -n 1 err)"
 	cat err
 	equal "$status" 1 "exit status where it has to fail"
-	one_line err
+	[[ -s err ]] || fail "fails and does not say why"
 }
 
 # everyone COMMAND...: quiet, whoever asks.
@@ -137,11 +137,23 @@ test_threads_that_map() { # 120 s
 	in_order maps "$(less 10 100)"
 }
 
+test_threads_that_fork() { # 120 s
+	in_order forks "$(less 10 100)"
+}
+test_threads_that_come_and_go() { # 120 s
+	in_order threads "$(less 10 100)"
+}
+test_threads_that_lock_files() { # 30 s
+	in_order files "$(less 10 100)"
+}
+
 test_threads_across_a_thousand_forks() { # 600 s
 	heavy
 	local how
 
-	for how in store pwrite kernel chain maps; do in_order "$how" 1000; done
+	for how in store pwrite kernel chain maps forks threads files; do
+		in_order "$how" 1000
+	done
 }
 
 # Ways to fork ---------------------------------------------------------------
@@ -172,7 +184,30 @@ test_calls_that_fork() {
 	ways raw_clone raw_clone_tid raw_clone3 raw_clone3_pidfd
 	! "$victims/fork_ways" | grep -qx raw_fork || ways raw_fork
 }
+test_calls_into_namespaces() { ways raw_clone_namespaces; }
+
+# It shares its descriptors with its parent: so it shares memory, and is told.
+test_clone_with_one_table() {
+	status with "" "$victims/fork_ways" raw_clone_files 2>err
+	equal "$status" 0 "exit status"
+	one_line err
+	contains err CLONE_FILES
+}
+
 test_fork_in_a_thread() { ways_of_threads thread thread_Fork thread_raw; }
+# Without the shim both sides run on one stack, and anything may happen.
+on_a_stack() {
+	status with "" "$victims/fork_ways" "$1" 2>err
+	cat err
+	equal "$status" 0 "exit status of $1"
+}
+
+test_fork_on_a_stack_mapped_twice() { # 20 s
+	on_a_stack thread_stack
+}
+test_fork_in_a_coroutine_mapped_twice() { # 20 s
+	on_a_stack coroutine_stack
+}
 test_children_of_children() { ways generations generations_raw; }
 test_fork_in_a_handler() { ways handler handler_Fork handler_raw; }
 test_fork_in_the_midst_of_malloc() { ways in_malloc in_malloc_Fork; }
@@ -325,6 +360,30 @@ test_out_of_address_space() {
 	! grep -qE 'worked 0|failed 0' out || fail "not tried: $(cat out)"
 }
 test_files_may_not_grow() { limits fsize; }
+test_out_of_descriptors_in_a_child() { limits child; }
+
+# right_or_told COMMAND...: a child's memory is its own, or it is said, in a
+# line, that it is not.
+right_or_told() {
+	status with "" "$@" 2>err
+	cat err
+	if ((status)); then
+		equal "$(grep -c '^anonshim: fork: ' err)" 1 "lines said"
+	fi
+}
+
+test_no_proc() {
+	needs_root
+	right_or_told "$victims/fork_limits" noproc
+}
+
+# In a sandbox nothing forbidden is tried.
+test_calls_refused() { right_or_told "$victims/fork_limits" refused; }
+test_calls_forbidden() {
+	status with "" "$victims/fork_limits" forbidden
+	equal "$status" 0 "exit status"
+}
+
 test_no_more_processes() {
 	needs_root
 	as=()

@@ -160,7 +160,6 @@ EXTRA_DIST += \
 	tests/e2e/packages \
 	tests/e2e/bad_input.sh tests/e2e/bss.sh tests/e2e/cores.sh \
 	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/fork.sh \
-	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/fork.sh \
 	tests/e2e/fork_programs.sh tests/e2e/fork_report.sh \
 	tests/e2e/fork_shared.sh tests/e2e/heap.sh \
 	tests/e2e/heap_programs.sh \

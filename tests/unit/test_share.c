@@ -42,16 +42,6 @@ static uintptr_t addr(size_t page)
 	return BASE + page * PAGE;
 }
 
-static uint32_t file_object(uint64_t dev, uint64_t ino, uint32_t site)
-{
-	return share_object(dev, ino, site);
-}
-
-static void renew(uint32_t object, uint64_t ino, uint64_t size)
-{
-	share_renew(object, 1, ino, size);
-}
-
 static void start(void)
 {
 	shim_configure("naming=registry");
@@ -263,7 +253,7 @@ static void forget(void)
 Test(share, random_calls_agree_with_an_array_of_pages, .init = start)
 {
 	for (size_t i = 0; i < OBJECTS; i++)
-		objects[i] = i % 2 ? file_object(7, i, 0)
+		objects[i] = i % 2 ? share_object(7, i, 0, 0)
 				   : share_object_anonymous(PAGE, 0);
 	for (unsigned i = 0; i < OPERATIONS; i++) {
 		do_something();
@@ -278,7 +268,7 @@ Test(share, random_calls_agree_with_an_array_of_pages, .init = start)
 
 Test(share, one_address_after_another_is_no_alias, .init = start)
 {
-	uint32_t o = file_object(1, 2, 0);
+	uint32_t o = share_object(1, 2, 0, 0);
 
 	share_add(addr(0), addr(4), 0, o);
 	share_clear(addr(0), addr(4));
@@ -293,14 +283,14 @@ Test(share, one_address_after_another_is_no_alias, .init = start)
 
 Test(share, objects_of_other_devices_are_others, .init = start)
 {
-	uint32_t o = file_object(1, 2, 5);
+	uint32_t o = share_object(1, 2, 0, 5);
 
 	cr_assert(o);
-	cr_assert_eq(file_object(1, 2, 6), o);
+	cr_assert_eq(share_object(1, 2, 0, 6), o);
 	cr_assert_eq(share_object_at(o)->site, 5, "that mapped it first");
 	cr_assert_eq(share_object_known(1, 2), o);
-	cr_assert_neq(file_object(2, 2, 0), o);
-	cr_assert_neq(file_object(1, 3, 0), o);
+	cr_assert_neq(share_object(2, 2, 0, 0), o);
+	cr_assert_neq(share_object(1, 3, 0, 0), o);
 	cr_assert_eq(share_object_known(1, 4), 0);
 	cr_assert_neq(share_object_anonymous(PAGE, 0),
 		      share_object_anonymous(PAGE, 0));
@@ -308,15 +298,30 @@ Test(share, objects_of_other_devices_are_others, .init = start)
 
 Test(share, an_object_made_anew_is_found_by_its_new_number, .init = start)
 {
-	uint32_t file = file_object(1, 2, 0);
+	uint32_t file = share_object(1, 2, 0, 0);
 	uint32_t anonymous = share_object_anonymous(PAGE, 0);
 
-	renew(file, 20, 5 * PAGE);
-	renew(anonymous, 21, PAGE);
+	share_renew(file, 1, 20, 0, 5 * PAGE);
+	share_renew(anonymous, 1, 21, 0, PAGE);
 	cr_assert_eq(share_object_known(1, 2), 0);
 	cr_assert_eq(share_object_known(1, 20), file);
 	cr_assert_eq(share_object_known(1, 21), anonymous);
 	cr_assert_eq(share_object_at(file)->size, 5 * PAGE);
+}
+
+/* A file that took the number of another that is gone is not that. */
+Test(share, a_number_used_again, .init = start)
+{
+	uint32_t o = share_object(1, 2, 100, 0);
+
+	share_mark(o, OBJECT_FOREIGN | OBJECT_ALIASED, 0);
+	cr_assert_eq(share_groups, 1);
+	cr_assert_eq(share_object(1, 2, 0, 0), o, "not known when it was born");
+	cr_assert_eq(share_object(1, 2, 100, 0), o);
+	o = share_object(1, 2, 200, 0);
+	cr_assert_eq(share_object_at(o)->flags, OBJECT_USED);
+	cr_assert_eq(share_groups, 0);
+	cr_assert_eq(share_object_known(1, 2), o);
 }
 
 /* Objects ------------------------------------------------------------------ */
@@ -329,11 +334,11 @@ static uint64_t known(void)
 /* Mapped and unmapped for ever: the table does not grow for ever. */
 Test(share, objects_that_are_gone_are_forgotten, .init = start)
 {
-	uint32_t mapped = file_object(9, 9, 0);
+	uint32_t mapped = share_object(9, 9, 0, 0);
 
 	share_add(addr(0), addr(1), 0, mapped);
 	for (uint64_t ino = 1; ino < 20000; ino++) {
-		uint32_t o = ino % 2 ? file_object(1, ino, 0)
+		uint32_t o = ino % 2 ? share_object(1, ino, 0, 0)
 				     : share_object_anonymous(PAGE, 0);
 
 		cr_assert(o);
@@ -355,7 +360,7 @@ Test(share, objects_that_are_gone_are_forgotten, .init = start)
 static void churn(unsigned n)
 {
 	for (uint64_t ino = 1; ino <= n; ino++)
-		file_object(0xffff, ino, 0);
+		share_object(0xffff, ino, 0, 0);
 }
 
 /* What a descriptor leads to is not gone, whatever is mapped. */
@@ -366,7 +371,7 @@ Test(share, open_objects_are_kept_with_their_marks, .init = start)
 	uint32_t o;
 
 	cr_assert_eq(fstat(fd, &st), 0);
-	o = file_object(st.st_dev, st.st_ino, 0);
+	o = share_object(st.st_dev, st.st_ino, 0, 0);
 	share_add(addr(0), addr(1), 0, o);
 	share_add(addr(2), addr(3), 0, o);
 	share_clear(addr(0), addr(3));
@@ -385,7 +390,7 @@ Test(share, foreign_objects_have_a_limit, .init = start)
 {
 	caps.files = false;
 	for (uint64_t ino = 1; ino <= 30000; ino++)
-		share_mark(file_object(1, ino, 0), OBJECT_FOREIGN, 0);
+		share_mark(share_object(1, ino, 0, 0), OBJECT_FOREIGN, 0);
 	cr_assert_lt(known(), 15000);
 	cr_assert_geq(known(), 4096);
 	cr_assert(share_object_known(1, 30000));
@@ -396,7 +401,7 @@ Test(share, the_index_is_right_after_a_sweep, .init = start)
 	uint32_t ids[100];
 
 	for (uint64_t i = 0; i < 100; i++) {
-		ids[i] = file_object(3, i + 1, 0);
+		ids[i] = share_object(3, i + 1, 0, 0);
 		share_add(addr(i), addr(i + 1), 0, ids[i]);
 	}
 	for (unsigned round = 0; round < 20; round++) {
@@ -478,8 +483,8 @@ Test(share, what_is_noted_of_descriptors, .init = started)
 
 Test(share, advice_is_for_what_it_touches, .init = started)
 {
-	uint32_t one = file_object(1, 1, 0);
-	uint32_t two = file_object(1, 2, 0);
+	uint32_t one = share_object(1, 1, 0, 0);
+	uint32_t two = share_object(1, 2, 0, 0);
 
 	share_add(addr(0), addr(4), 0, one);
 	share_add(addr(4), addr(8), 0, two);

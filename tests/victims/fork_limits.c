@@ -11,6 +11,7 @@
  *	nproc	no child at all (as another user)
  *	noproc	no /proc, in an empty directory
  *	refused	system calls that only a copy needs are refused
+ *	forbidden they end the process
  *	huge	hugetlb pages, as many free as the argument says are enough
  */
 #include "fork_help.h"
@@ -135,7 +136,7 @@ static void without_proc(void)
 }
 
 /* As sandboxes do once their program runs: EPERM for what it does not need. */
-static void with_calls_refused(void)
+static void filter_calls(unsigned action)
 {
 	static const int calls[] = {SYS_memfd_create, SYS_userfaultfd,
 				    SYS_openat, SYS_process_vm_readv};
@@ -148,16 +149,33 @@ static void with_calls_refused(void)
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
 		program[filter.len++] = (struct sock_filter)BPF_JUMP(
 			BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
-		program[filter.len++] = (struct sock_filter)BPF_STMT(
-			BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+		program[filter.len++] =
+			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action);
 	}
 	program[filter.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K,
 							     SECCOMP_RET_ALLOW);
 	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
 		SKIP("no filters");
+}
+
+static void with_calls_refused(void)
+{
+	filter_calls(SECCOMP_RET_ERRNO | EPERM);
 	fork_somehow();
 	_exit(0);
+}
+
+/* Whatever becomes of the copy: this program does nothing forbidden. */
+static void with_calls_forbidden(void)
+{
+	pid_t pid;
+
+	filter_calls(SECCOMP_RET_KILL_PROCESS);
+	pid = fork();
+	if (pid > 0)
+		talk_reap(pid);
+	_exit(pid < 0 && errno != ENOMEM && errno != EAGAIN);
 }
 
 /* A child's forks fail as its parent's do. */
@@ -198,6 +216,8 @@ static void limits(const char *which)
 		in_a_child(without_proc);
 	} else if (!strcmp(which, "refused")) {
 		in_a_child(with_calls_refused);
+	} else if (!strcmp(which, "forbidden")) {
+		in_a_child(with_calls_forbidden);
 	} else {
 		CHECK(!geteuid() || !strcmp(which, "nproc"));
 		CHECK(geteuid() || !setuid(NOBODY));

@@ -10,6 +10,7 @@
 #include <pty.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <ucontext.h>
 
 #define TWIN_PAGES 8
 #define ROUNDS 20 /* of a signal's, or of a child's child */
@@ -146,6 +147,28 @@ static void on_such_a_stack(void)
 	CHECK(!pthread_attr_setstack(&attr, (void *)stack.one, bytes));
 	CHECK(!pthread_create(&thread, &attr, thread_run, NULL));
 	CHECK(!pthread_join(thread, NULL));
+	twin_end(&stack);
+}
+
+static ucontext_t outside, inside;
+
+static void coroutine_run(void)
+{
+	both();
+	swapcontext(&inside, &outside);
+}
+
+/* As coroutines have it: no thread but this one. */
+static void in_a_coroutine(void)
+{
+	struct twin stack;
+
+	twin_make(&stack, 64);
+	CHECK(!getcontext(&inside));
+	inside.uc_stack.ss_sp = (void *)stack.one;
+	inside.uc_stack.ss_size = 64 * PAGE;
+	makecontext(&inside, coroutine_run, 0);
+	CHECK(!swapcontext(&outside, &inside));
 	twin_end(&stack);
 }
 
@@ -396,6 +419,7 @@ static const struct way {
 	{"thread_Fork", in_a_thread, by_Fork},
 	{"thread_raw", in_a_thread, by_raw_clone},
 	{"thread_stack", on_such_a_stack, by_fork},
+	{"coroutine_stack", in_a_coroutine, by_fork},
 	{"generations", for_generations, by_fork},
 	{"generations_raw", for_generations, by_raw_clone},
 	{"handler", raises, by_fork},
