@@ -324,6 +324,17 @@ Test(share, a_number_used_again, .init = start)
 	cr_assert_eq(share_object_known(1, 2), o);
 }
 
+/* Nor does the index grow for ever, with as few objects as there are. */
+Test(share, numbers_used_again_for_ever, .init = start)
+{
+	share_object(1, 1, 1, 0);
+	fault_set(SYS_mmap, -ENOMEM, UINT32_MAX, 0);
+	for (int64_t born = 1; born < 100000; born++)
+		cr_assert(share_object(1, 1 + (uint64_t)born % 3, born, 0));
+	cr_assert_lt(fault_count(), 4, "memory taken");
+	fault_none();
+}
+
 /* Objects ------------------------------------------------------------------ */
 
 static uint64_t known(void)
