@@ -146,7 +146,8 @@ void cow_writers_hold(struct cow_plan *plan)
 
 	if (plan->writers >= 0 || sys_threads() == 1)
 		return;
-	if (plan->fds.n)
+	plan->freezes = plan->fds.n;
+	if (plan->freezes)
 		freeze();
 	result = writers_open();
 	if (!sys_failed(result)) {
@@ -190,8 +191,11 @@ void cow_writers_release(struct cow_plan *plan)
 			sys_ioctl(plan->writers, UFFDIO_UNREGISTER, &range);
 	}
 	close_fd(plan);
-	if (__atomic_exchange_n(&freezing, 0, __ATOMIC_RELEASE))
-		sys_futex_wake(&freezing, INT_MAX);
+	if (!plan->freezes) /* another's fork may be under way */
+		return;
+	plan->freezes = false;
+	__atomic_store_n(&freezing, 0, __ATOMIC_RELEASE);
+	sys_futex_wake(&freezing, INT_MAX);
 }
 
 void cow_writers_in_child(struct cow_plan *plan)
