@@ -117,12 +117,11 @@ bench_fork_none() {
 	local mib
 
 	heading "fork, no memory at two addresses" "ratio"
-	for mib in 1 64 1024; do
-		no_group "private, $(size $mib)" $mib \
-			-n $((mib < 64 ? 1000 : mib < 1024 ? 200 : 20))
+	for mib in 1 16 128; do
+		no_group "private, $(size $mib)" $mib -n $((256 / mib + 5))
 	done
 	fork_ways[on]="fork=auto shared" fork_ways[off]="fork=none shared"
-	no_group "shared, mapped once, $(size 64)" 64 -n 1000
+	no_group "shared, mapped once, $(size 64)" 64 -n 200
 	fork_ways[on]="fork=auto private" fork_ways[off]="fork=none private"
 }
 

@@ -101,6 +101,7 @@ struct cow_plan {
 	struct cow_list fds;
 	bool late;   /* what was made is filled after handlers of the program */
 	int writers; /* the userfaultfd that holds them, or -1 */
+	bool freezes; /* and those that write by descriptor wait */
 	bool frozen;
 	int error; /* of a freeze that failed */
 	bool lazy; /* some objects are; for these: */

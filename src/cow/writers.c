@@ -111,7 +111,8 @@ void cow_writers_hold(struct cow_plan *plan)
 		any |= is_held(plan, COW_MAP(plan, i));
 	if (!any || plan->writers >= 0 || sys_threads() == 1)
 		return;
-	if (plan->fds.n)
+	plan->freezes = plan->fds.n;
+	if (plan->freezes)
 		freeze();
 	if (!hold(plan))
 		log_once(&said,
@@ -138,8 +139,11 @@ void cow_writers_release(struct cow_plan *plan)
 			uffd_unregister(plan->writers,
 					range_of(COW_MAP(plan, i)));
 	close_fd(plan);
-	if (__atomic_exchange_n(&freezing, 0, __ATOMIC_RELEASE))
-		sys_futex_wake(&freezing, INT_MAX);
+	if (!plan->freezes) /* another's fork may be under way */
+		return;
+	plan->freezes = false;
+	__atomic_store_n(&freezing, 0, __ATOMIC_RELEASE);
+	sys_futex_wake(&freezing, INT_MAX);
 }
 
 void cow_writers_in_child(struct cow_plan *plan)

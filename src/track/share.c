@@ -32,6 +32,7 @@ static size_t room; /* shares, in the array */
 static struct index files;
 static uint32_t free_objects; /* chained through `site` */
 static uint32_t used;	      /* objects */
+static uint32_t indexed;      /* entries of the index, of past ones as well */
 static uint32_t sweep_at = SWEEP_FIRST;
 
 static struct registry_table *table(void)
@@ -92,6 +93,14 @@ static bool is_group(uint32_t flags)
 	return flags & (OBJECT_ALIASED | OBJECT_PRIVATE);
 }
 
+static void index_object(uint32_t id)
+{
+	const struct registry_object *o = share_object_at(id);
+
+	index_add(&files, file_hash(o->dev, o->ino), id);
+	indexed++;
+}
+
 /* Changed under the lock, and looked at without. */
 static void groups_add(int n)
 {
@@ -150,6 +159,7 @@ static void sweep(void)
 		share_object_at(shares[i].object)->flags |= OBJECT_SEEN;
 	asked = caps.files && !fdlist_read(open_seen, NULL);
 	index_clear(&files);
+	indexed = 0;
 	for (uint32_t id = (uint32_t)table()->count - 1; id; id--) {
 		struct registry_object *o = share_object_at(id);
 		uint32_t keep = reason(o, asked);
@@ -161,7 +171,7 @@ static void sweep(void)
 		if (!keep)
 			object_drop(id);
 		else if (o->ino)
-			index_add(&files, file_hash(o->dev, o->ino), id);
+			index_object(id);
 	}
 	sweep_at = used * 2 + SWEEP_FIRST;
 }
@@ -170,7 +180,7 @@ static uint32_t object_new(uint64_t dev, uint64_t ino, uint32_t site)
 {
 	uint32_t id;
 
-	if (used >= sweep_at)
+	if (used >= sweep_at || indexed >= 2 * sweep_at)
 		sweep();
 	id = free_objects;
 	if (id)
@@ -188,7 +198,7 @@ static uint32_t object_new(uint64_t dev, uint64_t ino, uint32_t site)
 		.site = site,
 	};
 	if (ino)
-		index_add(&files, file_hash(dev, ino), id);
+		index_object(id);
 	used++;
 	return id;
 }
@@ -254,7 +264,7 @@ void share_renew(uint32_t object, uint64_t dev, uint64_t ino, int64_t born_ns,
 	o->born_ns = born_ns;
 	o->size = size;
 	if (ino)
-		index_add(&files, file_hash(dev, ino), object);
+		index_object(object);
 }
 
 /* The object of FD that has no name any more; made known if ADD. */

@@ -71,7 +71,12 @@ test_thousands_of_topologies() { # 600 s
 
 test_a_thousand_forks_in_a_row() { # 300 s
 	own "$victims/fork_alias" row 4 "$(less 50 1000)"
+}
+
+test_many_forks_in_many_rows() { # 300 s
 	slow
+	local seed
+
 	for seed in {5..9}; do
 		everyone "$victims/fork_alias" row "$seed" "$(less 50 1000)"
 	done
@@ -94,8 +99,8 @@ test_all_that_has_no_name() { # 120 s
 
 test_aliases_whatever_else_is_on() { # 300 s
 	slow
-	for options in copy=eager heap=off heap=owner naming=off \
-		naming=registry verbose=0,stacks=0,bss=0; do
+	for options in copy=eager heap=off heap=owner naming=registry \
+		stacks=0,bss=0; do
 		everyone "$victims/fork_alias" 7 200
 	done
 }

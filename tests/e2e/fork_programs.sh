@@ -488,6 +488,8 @@ digits() {
 
 # Erlang's generator maps its code twice.
 test_erlang() { # 120 s
+	local options=log=$PWD/log # not everyone's threads can be held
+
 	needs erl
 	make_aliased
 	cat >many.erl <<-'EOF'
@@ -517,7 +519,7 @@ test_erlang() { # 120 s
 
 # ZGC maps the heap three times; java forks when told to.
 test_java_zgc() { # 300 s
-	local mechanism
+	local mechanism options=log=$PWD/log
 
 	slow
 	not_in_lab

@@ -376,3 +376,39 @@ Test(cow_child, writers_are_held, .init = start, .timeout = 60)
 	stop = true;
 	pthread_join(writer, NULL);
 }
+
+static volatile bool written;
+
+static void *write_by_descriptor(void *arg)
+{
+	written = cow_write(SYS_pwrite64, fd, (long)"w", 1, 5) == 1;
+	return arg;
+}
+
+/* Another's plan that comes to nothing meanwhile lets nobody go on. */
+Test(cow_child, writes_by_descriptor_wait, .init = start, .timeout = 60)
+{
+	struct cow_plan *plan;
+	struct cow_plan *other;
+	pthread_t writer;
+
+	guard_enter();
+	life_fork_prepare();
+	cr_assert_eq(cow_reserve_locked(&plan, true), 0);
+	cr_assert_eq(cow_reserve_locked(&other, true), 0);
+	pthread_create(&writer, NULL, write_by_descriptor, NULL);
+	pthread_join(writer, NULL);
+	cr_assert(written);
+	written = false;
+	cr_assert_eq(cow_freeze(plan, true), 0);
+	cow_free(other);
+	pthread_create(&writer, NULL, write_by_descriptor, NULL);
+	usleep(50000);
+	cr_assert(!written);
+	cow_parent(plan);
+	pthread_join(writer, NULL);
+	cr_assert(written);
+	cow_free(plan);
+	life_fork_parent();
+	guard_leave();
+}

@@ -10,6 +10,7 @@
 #include "track/region.h"
 #include "track/registry.h"
 #include "track/share.h"
+#include "track/track.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -308,6 +309,32 @@ Test(share, an_object_made_anew_is_found_by_its_new_number, .init = start)
 	cr_assert_eq(share_object_at(file)->size, 5 * PAGE);
 }
 
+/* A file that took the number of another that is gone is not that. */
+Test(share, a_number_used_again, .init = start)
+{
+	uint32_t o = share_object(1, 2, 100, 0);
+
+	share_mark(o, OBJECT_FOREIGN | OBJECT_ALIASED, 0);
+	cr_assert_eq(share_groups, 1);
+	cr_assert_eq(share_object(1, 2, 0, 0), o, "not known when it was born");
+	cr_assert_eq(share_object(1, 2, 100, 0), o);
+	o = share_object(1, 2, 200, 0);
+	cr_assert_eq(share_object_at(o)->flags, OBJECT_USED);
+	cr_assert_eq(share_groups, 0);
+	cr_assert_eq(share_object_known(1, 2), o);
+}
+
+/* Nor does the index grow for ever, with as few objects as there are. */
+Test(share, numbers_used_again_for_ever, .init = start)
+{
+	share_object(1, 1, 1, 0);
+	fault_set(SYS_mmap, -ENOMEM, UINT32_MAX, 0);
+	for (int64_t born = 1; born < 100000; born++)
+		cr_assert(share_object(1, 1 + (uint64_t)born % 3, born, 0));
+	cr_assert_lt(fault_count(), 4, "memory taken");
+	fault_none();
+}
+
 /* Objects ------------------------------------------------------------------ */
 
 static uint64_t known(void)
@@ -410,6 +437,38 @@ static void started(void)
 {
 	shim_start("naming=registry");
 	guard_ready = true;
+}
+
+static char *map(int fd, size_t first, size_t pages)
+{
+	struct mmap_args a = {NULL,	  pages * PAGE, PROT_READ | PROT_WRITE,
+			      MAP_SHARED, fd,		(off_t)(first * PAGE)};
+	struct unwind_start caller = UNWIND_CALLER();
+
+	return track_mmap(&a, &caller);
+}
+
+/* What is added behind it is the object's too, wherever that went. */
+Test(share, a_mapping_that_moves_and_grows, .init = started)
+{
+	int fd = memfd_create("grows", 0);
+	struct mremap_args a = {NULL, 2 * PAGE, 8 * PAGE, MREMAP_MAYMOVE, NULL};
+	const struct share *s;
+	char *p;
+
+	cr_assert_eq(ftruncate(fd, 8 * PAGE), 0);
+	a.old = map(fd, 0, 2);
+	mmap((char *)a.old + 2 * PAGE, PAGE, PROT_NONE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	p = track_mremap(&a);
+	cr_assert(p != MAP_FAILED && p != a.old);
+	s = share_at_or_above((uintptr_t)p + 7 * PAGE);
+	cr_assert(s && s->start <= (uintptr_t)p + 7 * PAGE, "all of it");
+	cr_assert_eq(s->object, object_of(fd));
+	cr_assert_eq((uintptr_t)p + 7 * PAGE + s->delta, 7 * PAGE);
+	cr_assert_eq(share_groups, 0);
+	map(fd, 7, 1);
+	cr_assert_eq(share_groups, 1);
 }
 
 Test(share, what_is_noted_of_descriptors, .init = started)
