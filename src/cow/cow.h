@@ -110,6 +110,9 @@ static inline bool cow_guards(int fd)
 /* System call NR as libc does it, but that no cancellation interrupts it. */
 long cow_write(long nr, long a, long b, long c, long d);
 
+/* In a child that was forked behind our back: nobody makes a copy in it. */
+void cow_forked(void);
+
 /* What cow_freeze() returned last. */
 int cow_error(const struct cow_plan *plan);
 

@@ -10,11 +10,13 @@
 
 #include "base/fdlist.h"
 #include "base/fmt.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/procmaps.h"
 #include "base/sys.h"
 #include "base/table.h"
 #include "env/caps.h"
+#include "env/guard.h"
 #include "track/registry.h"
 
 #include <errno.h>
@@ -269,7 +271,8 @@ static int maps_match(struct cow_plan *plan)
 static bool is_ours(const struct cow_plan *plan, int fd)
 {
 	for (size_t i = 0; i < plan->objects.n; i++)
-		if (COW_OBJECT(plan, i)->old == fd)
+		if (COW_OBJECT(plan, i)->old == fd &&
+		    !COW_OBJECT(plan, i)->old_borrowed)
 			return true;
 	return false;
 }
@@ -388,6 +391,27 @@ static void object_ask(struct cow_object *o)
 		(list)->n = kept;                                \
 	} while (0)
 
+/*
+ * What this thread writes all the time cannot be held, nor be copied before it
+ * forks: its stack, and what libc keeps there.
+ */
+static void spare_own(struct cow_plan *plan)
+{
+	static bool said;
+	uintptr_t own[] = {(uintptr_t)&own, (uintptr_t)&guard};
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct cow_map *m = map_at(plan, own[i]);
+
+		if (!m || m->object == COW_NONE ||
+		    !COW_OBJECT(plan, m->object)->wanted)
+			continue;
+		COW_OBJECT(plan, m->object)->wanted = false;
+		log_once(&said, "fork: the stack that forks lies in memory that"
+				" is mapped twice; the child shares it");
+	}
+}
+
 static int descriptors(struct cow_plan *plan)
 {
 	struct gathering g = {plan, 0};
@@ -399,6 +423,7 @@ static int descriptors(struct cow_plan *plan)
 		object_ask(COW_OBJECT(plan, i));
 		COW_OBJECT(plan, i)->wanted = cow_policy(COW_OBJECT(plan, i));
 	}
+	spare_own(plan);
 	KEEP(&plan->fds, cow_fd, COW_OBJECT(plan, e.object)->wanted);
 	for (uint32_t i = 0; !result && i < plan->fds.n; i++)
 		result = fd_ask(plan, i);
@@ -504,6 +529,9 @@ int cow_gather_again(struct cow_plan *plan)
 	plan->maps.n = 0;
 	for (size_t i = 0; i < plan->objects.n; i++) {
 		COW_OBJECT(plan, i)->program_fd = -1;
+		if (COW_OBJECT(plan, i)->old_borrowed)
+			COW_OBJECT(plan, i)->old = -1;
+		COW_OBJECT(plan, i)->old_borrowed = false;
 		COW_OBJECT(plan, i)->wanted = false;
 	}
 	return cow_gather(plan);

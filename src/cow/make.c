@@ -63,11 +63,30 @@ static long copy_descriptor(int fd)
  * may be all there is since it lost the right to open that file.  Returns 0,
  * also where there is none to be had, or -errno.
  */
+/*
+ * Whether somebody may have a lock of fcntl() on it, which would go with any
+ * descriptor that this process closes; those of its own show as others' where
+ * one of an open file's is asked for.
+ */
+static bool is_locked(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return !sys_failed(sys_call(SYS_fcntl, fd, F_OFD_GETLK, (long)&lock, 0,
+				    0, 0)) &&
+	       lock.l_type != F_UNLCK;
+}
+
 static int open_old(const struct cow_plan *plan, uint32_t object)
 {
 	struct cow_object *o = COW_OBJECT(plan, object);
 	long fd = -ENOENT;
 
+	if (o->program_fd >= 0 && is_locked(o->program_fd)) {
+		o->old = o->program_fd;
+		o->old_seeks = o->old_borrowed = true;
+		return 0;
+	}
 	if (o->program_fd >= 0)
 		fd = reopen(o->program_fd, O_RDONLY);
 	for (size_t i = 0; sys_failed(fd) && i < plan->maps.n; i++)
@@ -97,6 +116,7 @@ static long object_make(struct cow_object *o)
 {
 	unsigned flags = MFD_ALLOW_SEALING;
 	char name[COW_NAME_BYTES];
+	struct sys_object made = {0};
 	long result;
 
 	cow_short_name(o, name);
@@ -108,7 +128,9 @@ static long object_make(struct cow_object *o)
 	if (sys_failed(result))
 		return result;
 	o->new = (int)result;
-	return 0;
+	result = sys_object(o->new, &made);
+	o->new_ino = made.ino;
+	return result;
 }
 
 /* What it has to be like; it may have been cut since it was made. */
@@ -210,6 +232,14 @@ static long fd_make(struct cow_plan *plan, uint32_t i)
 	return f->same == i ? fd_dress(f) : 0;
 }
 
+/* Another thread may have closed it, and opened something else. */
+bool cow_is_new(const struct cow_object *o)
+{
+	struct sys_object now;
+
+	return !sys_failed(sys_object(o->new, &now)) && now.ino == o->new_ino;
+}
+
 int cow_make(struct cow_plan *plan)
 {
 	long result = 0;
@@ -226,6 +256,8 @@ int cow_make(struct cow_plan *plan)
 			result = object_fit(o);
 		if (!sys_failed(result))
 			result = data_bytes(plan, i);
+		if (!sys_failed(result) && !cow_is_new(o))
+			return -EAGAIN;
 		if (sys_failed(result))
 			return (int)result;
 		o->bytes = (uint64_t)result;
@@ -268,7 +300,8 @@ void cow_close(const struct cow_plan *plan)
 		if (COW_FD(plan, i)->copy >= 0)
 			sys_close(COW_FD(plan, i)->copy);
 	for (size_t i = 0; i < plan->objects.n; i++) {
-		if (COW_OBJECT(plan, i)->old >= 0)
+		if (COW_OBJECT(plan, i)->old >= 0 &&
+		    !COW_OBJECT(plan, i)->old_borrowed)
 			sys_close(COW_OBJECT(plan, i)->old);
 		if (COW_OBJECT(plan, i)->new >= 0)
 			sys_close(COW_OBJECT(plan, i)->new);

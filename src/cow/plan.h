@@ -57,7 +57,9 @@ struct cow_object {
 	int program_fd; /* one of the program's, or -1 */
 	int old;	/* ours, to read and seek in; -1: none can be had */
 	bool old_seeks; /* with the program's offset: it has to be put back */
-	int new;	/* ours; -1: not made yet */
+	bool old_borrowed; /* it is program_fd */
+	uint64_t new_ino;
+	int new; /* ours; -1: not made yet */
 	char name[COW_NAME_BYTES];
 };
 
@@ -133,6 +135,8 @@ bool cow_policy(const struct cow_object *o);
 /* O's name as its maker gave it, in TO. */
 void cow_short_name(const struct cow_object *o, char to[COW_NAME_BYTES]);
 
+/* Whether O->new still is what was made. */
+bool cow_is_new(const struct cow_object *o);
 /* Make what is missing: objects and descriptors. */
 int cow_make(struct cow_plan *plan);
 /* Whether what is copied at once is more than max-copy; says so. */

@@ -146,8 +146,13 @@ void cow_writers_release(struct cow_plan *plan)
 	sys_futex_wake(&freezing, INT_MAX);
 }
 
-void cow_writers_in_child(struct cow_plan *plan)
+void cow_forked(void)
 {
 	freezing = writing = 0;
+}
+
+void cow_writers_in_child(struct cow_plan *plan)
+{
+	cow_forked();
 	close_fd(plan);
 }

@@ -140,6 +140,10 @@ void real_init(void)
 	LOOK_UP(fcntl);
 	LOOK_UP(recvmsg);
 	LOOK_UP(recvmmsg);
+	found = dlsym(RTLD_NEXT, "_IO_list_lock");
+	real.files_lock = (__typeof__(real.files_lock))found;
+	found = dlsym(RTLD_NEXT, "_IO_list_unlock");
+	real.files_unlock = (__typeof__(real.files_unlock))found;
 	found = dlsym(RTLD_NEXT, "__register_atfork");
 	real.register_atfork = (__typeof__(real.register_atfork))found;
 	LOOK_UP(dl_iterate_phdr);

@@ -41,6 +41,8 @@ struct real {
 	int (*clone)(int (*)(void *), void *, int, void *, ...);
 	int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void),
 			       void *);
+	void (*files_lock)(void); /* _IO_list_lock */
+	void (*files_unlock)(void);
 	int (*remap_file_pages)(void *, size_t, int, size_t, int);
 	int (*madvise)(void *, size_t, int);
 	ssize_t (*write)(int, const void *, size_t);

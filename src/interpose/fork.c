@@ -25,6 +25,7 @@
 struct forking {
 	struct cow_plan *plan; /* NULL: nothing is copied */
 	bool planned;	       /* it is known what is, if anything */
+	bool files;	       /* all of libc's are locked */
 	bool quiet;	       /* signals are blocked */
 	uint64_t signals;      /* the mask to restore */
 };
@@ -48,13 +49,34 @@ static void plan_late(void)
 		cow_freeze(forking.plan, true);
 }
 
+/*
+ * A thread that waits to write may have a FILE, for which one waits that has
+ * all of them, for which fork() would wait: libc takes that lock too late.  It
+ * is one that its owner may take again, and a child of fork() has it anew.
+ */
+static void files_hold(void)
+{
+	if (!forking.plan || !real.files_lock || !real.files_unlock)
+		return;
+	real.files_lock();
+	forking.files = true;
+}
+
+static void files_release(void)
+{
+	if (forking.files)
+		real.files_unlock();
+	forking.files = false;
+}
+
 /* The heap first: a thread that has its locks may go on to want the map's. */
 static void prepare(void)
 {
 	guard_enter();
+	files_hold();
 	heap_fork_prepare();
 	life_fork_prepare();
-	if (!forking.planned && cow_wanted() && guard.fork_map)
+	if (!forking.planned && guard_ready && cow_wanted() && guard.fork_map)
 		plan_late();
 	else if (forking.plan && !cow_is_frozen(forking.plan))
 		cow_freeze(forking.plan, guard.fork_map);
@@ -69,6 +91,7 @@ static void parent(void)
 		cow_free(forking.plan);
 		forking.plan = NULL;
 	}
+	files_release();
 	life_fork_parent();
 	heap_fork_parent();
 	guard_leave();
@@ -84,10 +107,16 @@ static void child(void)
 	guard_leave();
 }
 
+static void raw_child(void)
+{
+	heap_fork_child();
+	cow_forked();
+}
+
 void fork_init(void)
 {
 	pthread_atfork(prepare, parent, child);
-	life_on_raw_fork(heap_fork_child);
+	life_on_raw_fork(raw_child);
 	handlers = 0;
 }
 
@@ -287,6 +316,7 @@ static long fork_alone(long (*call)(void *), void *arg)
 	}
 	pid = call(arg);
 	if (!pid) {
+		files_release();
 		child();
 		forking_end_child();
 		return 0;
@@ -345,6 +375,7 @@ static int clone_begin(void *arg)
 	int (*fn)(void *) = c->fn;
 	void *its_arg = c->arg;
 
+	files_release();
 	child();
 	forking_end_child();
 	return fn(its_arg);

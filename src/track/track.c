@@ -4,6 +4,7 @@
  */
 #include "track/track.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "env/caps.h"
@@ -493,7 +494,13 @@ int track_set_name(unsigned long addr, unsigned long len, const char *name)
 
 void track_confined(bool confined)
 {
+	static bool said;
+
 	if (confined) {
+		if (share_groups)
+			log_once(&said, "fork: the program confines itself; "
+					"from here on its children share memory"
+					" that is mapped twice");
 		/* wait for those who are in the middle of a record */
 		guard_enter();
 		if (lock_take(&registry_lock)) {
