@@ -61,6 +61,7 @@ int thread_start(struct thread *t, void (*function)(void *), void *arg)
 	struct start *s;
 	long result;
 
+	thread_wait(t); /* it may not have left its stack yet */
 	if (!t->stack)
 		t->stack = mem_map(STACK_BYTES);
 	if (!t->stack)

@@ -397,8 +397,9 @@ static void child_thread(void *arg)
 	}
 	sys_close(window.uffd);
 	forget_fds(plan);
+	cow_lazy_unmap(plan);
+	sys_close(window.pipe); /* F0 is its parent's alone now */
 	close_window();
-	sys_close(window.pipe);
 }
 
 static bool watch_missing(const struct cow_plan *plan)
