@@ -74,6 +74,7 @@ libanonshim_la_SOURCES = $(shim_core_sources) \
 	src/interpose/dlopen.S \
 	src/interpose/fork.c src/interpose/fork.h \
 	src/interpose/objects.c src/interpose/objects.h \
+	src/interpose/process.c src/interpose/process.h \
 	src/interpose/malloc.c src/interpose/malloc.h \
 	src/interpose/malloc_about.c src/interpose/malloc_cxx.c \
 	src/interpose/malloc_family.c \

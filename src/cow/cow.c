@@ -247,7 +247,7 @@ void cow_child(struct cow_plan *plan)
 	for (size_t i = 0; i < plan->objects.n; i++)
 		if (COW_OBJECT(plan, i)->wanted &&
 		    !cow_is_new(COW_OBJECT(plan, i)))
-			end_child();
+			cow_end_child();
 	for (size_t i = 0; i < plan->maps.n; i++)
 		if (sys_failed(map_renew(plan, COW_MAP(plan, i))))
 			cow_end_child();

@@ -43,6 +43,20 @@ struct real {
 			       void *);
 	void (*files_lock)(void); /* _IO_list_lock */
 	void (*files_unlock)(void);
+	int (*unshare)(int);
+	int (*setns)(int, int);
+	int (*setuid)(uid_t);
+	int (*setgid)(gid_t);
+	int (*seteuid)(uid_t);
+	int (*setegid)(gid_t);
+	int (*setreuid)(uid_t, uid_t);
+	int (*setregid)(gid_t, gid_t);
+	int (*setresuid)(uid_t, uid_t, uid_t);
+	int (*setresgid)(gid_t, gid_t, gid_t);
+	int (*setgroups)(size_t, const gid_t *);
+	int (*initgroups)(const char *, gid_t);
+	int (*capset)(void *, const void *);
+	int (*chroot)(const char *);
 	int (*remap_file_pages)(void *, size_t, int, size_t, int);
 	int (*madvise)(void *, size_t, int);
 	ssize_t (*write)(int, const void *, size_t);

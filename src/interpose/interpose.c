@@ -5,6 +5,7 @@
  */
 #include "interpose/interpose.h"
 
+#include "cow/cow.h"
 #include "env/caps.h"
 #include "env/config.h"
 #include "env/guard.h"
@@ -67,6 +68,13 @@ EXPORT int munmap(void *addr, size_t len)
 	return guard_open() ? track_munmap(addr, len) : real.munmap(addr, len);
 }
 
+/* What protection does not follow: a lazy copy ends first. */
+static void *remap(const struct mremap_args *a)
+{
+	cow_drain();
+	return track_mremap(a);
+}
+
 EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, ...)
 {
 	struct mremap_args a = {old, old_len, new_len, flags, NULL};
@@ -76,7 +84,7 @@ EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, ...)
 	a.new_addr = va_arg(ap, void *);
 	va_end(ap);
 	return guard_open()
-		       ? track_mremap(&a)
+		       ? remap(&a)
 		       : real.mremap(old, old_len, new_len, flags, a.new_addr);
 }
 
@@ -176,7 +184,7 @@ long interpose_syscall(long nr, const long a[6],
 	case SYS_munmap:
 		return track_munmap((void *)a[0], (size_t)a[1]);
 	case SYS_mremap:
-		return (long)track_mremap(&move);
+		return (long)remap(&move);
 	case SYS_prctl:
 		return prctl_watched((int)a[0], (const unsigned long *)&a[1]);
 	case SYS_seccomp:
@@ -188,6 +196,7 @@ long interpose_syscall(long nr, const long a[6],
 			track_confined(false);
 		return result;
 	case SYS_remap_file_pages:
+		cow_drain();
 		return track_remap_file_pages((void *)a[0], (size_t)a[1],
 					      (int)a[2], (size_t)a[3],
 					      (int)a[4]);
@@ -200,6 +209,8 @@ long interpose_syscall(long nr, const long a[6],
 		track_sbrk(0);
 		return result;
 	}
+	if (interpose_watched[nr] == 3)
+		cow_drain(); /* see process.c */
 	if (!objects_written_by_syscall(nr, a, &result))
 		result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 	objects_by_syscall(nr, a, result);

@@ -29,6 +29,7 @@ EXPORT int remap_file_pages(void *addr, size_t len, int prot, size_t page,
 {
 	if (!real.remap_file_pages)
 		real_init();
+	cow_drain();
 	return guard_open()
 		       ? track_remap_file_pages(addr, len, prot, page, flags)
 		       : real.remap_file_pages(addr, len, prot, page, flags);
@@ -58,6 +59,8 @@ EXPORT int madvise(void *addr, size_t len, int advice)
 {
 	if (!real.madvise)
 		real_init();
+	if (__builtin_expect(advice == MADV_REMOVE, 0))
+		cow_drain();
 	objects_advised(addr, len, advice);
 	return real.madvise(addr, len, advice);
 }
@@ -220,6 +223,8 @@ bool objects_written_by_syscall(long nr, const long a[6], long *result)
 		      nr == SYS_writev || nr == SYS_pwritev ||
 		      nr == SYS_ftruncate;
 
+	if (nr == SYS_madvise && a[2] == MADV_REMOVE)
+		cow_drain();
 	if (!writes || !cow_guards((int)a[0]))
 		return false;
 	*result = cow_write(nr, a[0], a[1], a[2], a[3]);

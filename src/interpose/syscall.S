@@ -20,9 +20,10 @@ syscall:
 	jae	2f
 	leaq	interpose_watched(%rip), %rax
 	movzbl	(%rax,%rdi), %eax
-	cmpl	$1, %eax
-	je	1f
-	ja	3f
+	cmpl	$2, %eax
+	je	3f
+	testl	%eax, %eax
+	jne	1f
 2:	jmp	*(REAL_SYSCALL_OFFSET + real)(%rip)
 
 	/* fork_watched(nr, the first two arguments) */

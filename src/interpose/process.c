@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Exported libc names that change what a process is: before each, the thread
+ * of a lazy copy that is under way ends.  It would keep rights that the program
+ * gives up, and the kernel refuses some of these calls to who has threads.
+ */
+#include "interpose/process.h"
+#include "cow/cow.h"
+#include "env/real.h"
+#include "interpose/interpose.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+int capset(void *header, const void *data);
+
+#define READY(name)                     \
+	do {                            \
+		if (!real.name)         \
+			real_init();    \
+		if (!real.name) {       \
+			errno = ENOSYS; \
+			return -1;      \
+		}                       \
+		cow_drain();            \
+	} while (0)
+
+/* PROCESS_CALLS lists them: X(name, parameters, arguments) */
+#define X(name, parameters, arguments)      \
+	EXPORT int name parameters          \
+	{                                   \
+		READY(name);                \
+		return real.name arguments; \
+	}
+PROCESS_CALLS(X)
+#undef X
