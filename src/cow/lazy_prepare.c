@@ -16,7 +16,6 @@
 #include <sys/sysmacros.h>
 
 #define BLOCK_BYTES UINT64_C(65536)
-#define AUTO_BYTES ((uint64_t)16 << 20) /* copy=auto: at least so much data */
 
 /* Whether O's memory is of the kind that userfaultfd knows. */
 static bool is_shmem(const struct cow_object *o)
@@ -38,9 +37,7 @@ static bool wants_lazy(const struct cow_object *o)
 {
 	static bool said;
 
-	if (!o->wanted || CONFIG_NUMBER(copy) == COPY_EAGER ||
-	    (CONFIG_NUMBER(copy) == COPY_AUTO && o->bytes < AUTO_BYTES) ||
-	    !is_shmem(o))
+	if (!o->wanted || CONFIG_NUMBER(copy) != COPY_LAZY || !is_shmem(o))
 		return false;
 	if (o->program_fd < 0)
 		return true;

@@ -24,6 +24,8 @@ e2e_victims = \
 	tests/victims/fork_jit \
 	tests/victims/fork_keeps \
 	tests/victims/fork_limits \
+	tests/victims/fork_lazy \
+	tests/victims/fork_lazy \
 	tests/victims/fork_order \
 	tests/victims/fork_pins \
 	tests/victims/fork_plain \
@@ -160,6 +162,7 @@ EXTRA_DIST += \
 	tests/e2e/packages \
 	tests/e2e/bad_input.sh tests/e2e/bss.sh tests/e2e/cores.sh \
 	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/fork.sh \
+	tests/e2e/fork_lazy.sh \
 	tests/e2e/fork_programs.sh tests/e2e/fork_report.sh \
 	tests/e2e/fork_shared.sh tests/e2e/heap.sh \
 	tests/e2e/heap_programs.sh \

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash disable=SC2034,SC2154 # see lib.sh
+# Lazy copies: forks that copy nothing, and whose children have all the same
+# what was there. Each check fails without the shim and with fork=none.
+
+# lazily HOW TIMES [MIB]
+lazily() {
+	if ((EUID != 0)) || [[ ! -c /dev/userfaultfd ]]; then
+		skip "userfaultfd is not permitted"
+	fi
+	status with copy=lazy "$victims/fork_lazy" "$@" 2>err
+	cat err
+	equal "$status" 0 "exit status"
+	[[ ! -s err ]] || fail "something on standard error"
+}
+
+# only_lazily HOW TIMES [MIB]: and it can fail.
+only_lazily() {
+	status without "$victims/fork_lazy" "$@" 2>err
+	equal "$status" 1 "exit status without the shim"
+	status with fork=none "$victims/fork_lazy" "$@" 2>err
+	equal "$status" 1 "exit status with fork=none"
+	lazily "$@"
+}
+
+test_nobody_writes() { only_lazily quiet "$(less 3 50)"; }
+test_four_threads_write() { only_lazily writers "$(less 5 100)"; }
+test_children_of_children() { only_lazily again "$(less 3 20)"; }
+test_holes_stay() { only_lazily holes "$(less 3 20)" "$(less 64 1024)"; }
+test_children_that_exec() { lazily exec "$(less 5 50)"; }
+test_children_are_killed() { lazily child "$(less 5 50)"; }
+test_parents_are_killed() { only_lazily parent "$(less 5 50)"; }
+
+test_a_thousand_forks() { # 300 s
+	heavy
+	lazily writers 1000
+}
+
+test_five_hundred_killed() { # 300 s
+	heavy
+	lazily parent 500
+	lazily child 500
+}
+
+# What protection does not cover ends the copy first.
+test_aliases_at_random() { # 180 s
+	local seed
+
+	for seed in 1 2 3; do
+		status with copy=lazy "$victims/fork_alias" "$seed" \
+			"$(less 20 100)" 2>err
+		cat err
+		equal "$status" 0 "exit status"
+	done
+}
+
+# Where there may be none, that is said once, and the copy is made at once.
+test_not_permitted() {
+	status with copy=lazy,assume=uffd=0 "$victims/fork_lazy" quiet 5 2>err
+	cat err
+	equal "$status" 0 "exit status"
+	equal "$(grep -c '^anonshim: fork: ' err)" 1 "lines said"
+}

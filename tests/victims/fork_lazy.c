@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fork_lazy HOW TIMES [MIB]: forks of memory that is mapped twice and has no
+ * descriptor, so that its copy can be lazy.  Each page says of which writing it
+ * is; writing N is all of memory, N by N.  The child reads all of it.
+ *
+ *	quiet	nobody else writes
+ *	writers	four threads of the parent write on, each its own part
+ *	parent	so they do, and the parent is killed at some time
+ *	child	so they do, and the child is
+ *	again	children fork children, at once
+ *	holes	one page in a hundred was ever written
+ *	exec	the child calls execve(), and the parent goes on
+ */
+#include "fork_help.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#define WORDS_A_PAGE (PAGE / sizeof(uint64_t))
+#define WRITERS 4
+#define KILL_SPREAD_NS 3000000
+
+static volatile uint64_t *one;
+static volatile uint64_t *two;
+static size_t pages;
+static size_t step = 1; /* pages from one that is written to the next */
+static atomic_bool stop;
+static const char *how;
+
+static bool is(const char *word)
+{
+	return !strcmp(how, word);
+}
+
+static volatile uint64_t *word_of(volatile uint64_t *alias, size_t page)
+{
+	return alias + page * WORDS_A_PAGE + page % WORDS_A_PAGE;
+}
+
+/* Writing N, of every page of part WRITER: by one alias and the other. */
+static void put(unsigned writer, uint64_t n)
+{
+	for (size_t page = writer * step; page < pages; page += WRITERS * step)
+		*word_of(n % 2 ? one : two, page) = n << 32 | page;
+}
+
+static void *writer_run(void *arg)
+{
+	unsigned writer = (unsigned)(uintptr_t)arg;
+
+	for (uint64_t n = 2; !stop; n++)
+		put(writer, n);
+	return NULL;
+}
+
+/*
+ * In each part some pages, the first ones, may be of one writing, and the
+ * others of the one before; through both aliases.
+ */
+static void check(void)
+{
+	for (unsigned writer = 0; writer < WRITERS; writer++) {
+		uint64_t last = 0;
+
+		for (size_t page = writer * step; page < pages;
+		     page += WRITERS * step) {
+			uint64_t a = *word_of(one, page);
+			uint64_t b = *word_of(two, page);
+			uint64_t n = a >> 32;
+
+			if (a != b)
+				wrong("page %zu: %lx and %lx", page, a, b);
+			if ((a & UINT32_MAX) != page)
+				wrong("page %zu: %lx is another's", page, a);
+			if (last && n != last && n != last - 1)
+				wrong("page %zu: writing %lu behind %lu", page,
+				      n, last);
+			if (!last || n < last)
+				last = n;
+		}
+	}
+	for (size_t page = 0; page < pages; page++)
+		if (page % step && *word_of(one, page))
+			wrong("page %zu: not a hole", page);
+}
+
+/* The child's own writings are nobody else's. */
+static void child_run(unsigned depth)
+{
+	whoami = "child";
+	check();
+	if (depth) {
+		pid_t pid = fork();
+		int status;
+
+		CHECK(pid >= 0);
+		if (!pid) {
+			child_run(depth - 1);
+			_exit(0);
+		}
+		for (unsigned writer = 0; writer < WRITERS; writer++)
+			put(writer, 1);
+		CHECK(waitpid(pid, &status, 0) == pid);
+		if (status)
+			wrong("its own child: 0x%x", (unsigned)status);
+	}
+	for (unsigned writer = 0; writer < WRITERS; writer++)
+		put(writer, 7);
+	check();
+}
+
+static void map(size_t mib)
+{
+	pages = (mib << 20) / PAGE;
+	one = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(one != MAP_FAILED);
+	two = mremap((void *)one, 0, pages * PAGE, MREMAP_MAYMOVE);
+	CHECK(two != MAP_FAILED);
+	step = is("holes") ? 100 : 1;
+	for (unsigned writer = 0; writer < WRITERS; writer++)
+		put(writer, 1);
+}
+
+static void pause_random(unsigned *seed)
+{
+	struct timespec t = {0, rand_r(seed) % KILL_SPREAD_NS};
+
+	nanosleep(&t, NULL);
+}
+
+/* One fork; returns what became of the child. */
+static int fork_once(unsigned *seed)
+{
+	pid_t pid = fork();
+	int status;
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		if (is("exec"))
+			execl("/bin/true", "true", NULL);
+		child_run(is("again") ? 2 : 0);
+		_exit(0);
+	}
+	if (is("child")) {
+		pause_random(seed);
+		kill(pid, SIGKILL);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	return is("child") ? 0 : status;
+}
+
+static void threads_run(unsigned times, unsigned *seed)
+{
+	pthread_t thread[WRITERS];
+	bool busy = !is("quiet") && !is("holes") && !is("again");
+
+	for (unsigned i = 0; busy && i < WRITERS; i++)
+		CHECK(!pthread_create(&thread[i], NULL, writer_run,
+				      (void *)(uintptr_t)i));
+	while (times--) {
+		int status = fork_once(seed);
+
+		if (status)
+			wrong("the child: 0x%x", (unsigned)status);
+	}
+	stop = true;
+	for (unsigned i = 0; busy && i < WRITERS; i++)
+		CHECK(!pthread_join(thread[i], NULL));
+	check();
+	for (size_t page = 0; !busy && page < pages; page += step)
+		if (*word_of(two, page) >> 32 != 1)
+			wrong("page %zu: the child's", page);
+}
+
+/* A parent that is killed leaves a child, which tells by a pipe. */
+static void parent_killed(size_t mib, unsigned *seed)
+{
+	int up[2];
+	pid_t pid;
+	char verdict = 0;
+
+	CHECK(!pipe2(up, O_CLOEXEC));
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		pthread_t thread;
+
+		map(mib);
+		for (unsigned i = 0; i < WRITERS; i++)
+			CHECK(!pthread_create(&thread, NULL, writer_run,
+					      (void *)(uintptr_t)i));
+		pid = fork();
+		CHECK(pid >= 0);
+		if (!pid) {
+			child_run(0);
+			CHECK(write(up[1], "x", 1) == 1);
+			_exit(0);
+		}
+		CHECK(write(up[1], "f", 1) == 1);
+		for (;;)
+			pause();
+	}
+	close(up[1]);
+	CHECK(read(up[0], &verdict, 1) == 1);
+	pause_random(seed);
+	kill(pid, SIGKILL);
+	CHECK(waitpid(pid, NULL, 0) == pid);
+	if (verdict == 'f' && read(up[0], &verdict, 1) != 1)
+		wrong("the child of a parent that was killed");
+	close(up[0]);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned seed = 1;
+	unsigned times;
+	size_t mib;
+
+	victim_begin();
+	CHECK(argc >= 3);
+	how = argv[1];
+	times = (unsigned)strtoul(argv[2], NULL, 10);
+	mib = argc > 3 ? strtoul(argv[3], NULL, 10) : 20;
+	if (is("parent")) {
+		while (times--)
+			parent_killed(mib, &seed);
+		return 0;
+	}
+	map(mib);
+	threads_run(times, &seed);
+	return 0;
+}
