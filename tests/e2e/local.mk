@@ -25,7 +25,6 @@ e2e_victims = \
 	tests/victims/fork_keeps \
 	tests/victims/fork_limits \
 	tests/victims/fork_lazy \
-	tests/victims/fork_lazy \
 	tests/victims/fork_order \
 	tests/victims/fork_pins \
 	tests/victims/fork_plain \
