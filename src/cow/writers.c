@@ -8,6 +8,7 @@
 #include "cow/plan.h"
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/sys.h"
 #include "cow/uffd.h"
 #include "env/guard.h"
@@ -28,6 +29,52 @@ static struct uffd_range range_of(const struct cow_map *m)
 	return (struct uffd_range){m->start, m->end};
 }
 
+/*
+ * Protect what M shows that is there; what is not is waited for where somebody
+ * would make it.  To protect holes takes page tables, of which a large object
+ * would need many.
+ */
+static bool hold_data(const struct cow_plan *plan, const struct cow_map *m)
+{
+	uint64_t start = m->offset;
+	uint64_t last = m->offset + (m->end - m->start);
+	uint64_t end;
+	int result = 0;
+
+	if (uffd_register(plan->writers, range_of(m),
+			  UFFD_WRITES | UFFD_MISSING))
+		return false;
+	while (start < last &&
+	       (result = cow_extent(plan, m->object, &start, &end)) > 0) {
+		uintptr_t from = m->start + (start - m->offset);
+		uintptr_t to = m->start + (page_up(end) - m->offset);
+
+		if (start >= last)
+			break;
+		if (uffd_protect(
+			    plan->writers,
+			    (struct uffd_range){page_down(from),
+						to < m->end ? to : m->end}))
+			return false;
+		start = end;
+	}
+	return result >= 0;
+}
+
+/*
+ * Only where a descriptor tells what is there: else the copy may have to read
+ * holes, and would wait for itself.
+ */
+static bool hold_map(const struct cow_plan *plan, const struct cow_map *m)
+{
+	const struct cow_object *o = COW_OBJECT(plan, m->object);
+
+	if (o->old >= 0 && !o->huge_bytes && !o->is_full)
+		return hold_data(plan, m);
+	return !uffd_register(plan->writers, range_of(m), UFFD_WRITES) &&
+	       !uffd_protect(plan->writers, range_of(m));
+}
+
 static bool hold(struct cow_plan *plan)
 {
 	bool all = true;
@@ -40,9 +87,7 @@ static bool hold(struct cow_plan *plan)
 		const struct cow_map *m = COW_MAP(plan, i);
 
 		if (is_held(plan, m))
-			all &= !uffd_register(plan->writers, range_of(m),
-					      UFFD_WRITES) &&
-			       !uffd_protect(plan->writers, range_of(m));
+			all &= hold_map(plan, m);
 	}
 	return all;
 }
