@@ -392,6 +392,34 @@ long sys_futex_wake(uint32_t *word, int count)
 			0);
 }
 
+long sys_clone_to(unsigned long flags, void *stack, uint32_t *alive,
+		  void (*begin)(void *stack))
+{
+	long result;
+
+#ifdef ANONSHIM_SYS_HOOK
+	if (sys_hook && sys_hook(SYS_clone, &result))
+		return result;
+#endif
+	register long r10 __asm__("r10") = (long)alive;
+	register long r8 __asm__("r8") = 0;
+	register long r9 __asm__("r9") = (long)begin;
+
+	__asm__ volatile("syscall\n\t"
+			 "testq %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xorl %%ebp, %%ebp\n\t"
+			 "movq %%rsp, %%rdi\n\t"
+			 "call *%%r9\n\t"
+			 "ud2\n"
+			 "1:"
+			 : "=a"(result)
+			 : "a"(SYS_clone), "D"(flags), "S"(stack), "d"(0),
+			   "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
 uint64_t sys_now_ns(void)
 {
 	struct timespec ts = {0};

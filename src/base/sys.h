@@ -120,6 +120,14 @@ long sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns);
 long sys_futex_wait_shared(uint32_t *word, uint32_t value, uint64_t timeout_ns);
 long sys_futex_wake(uint32_t *word, int count);
 
+/*
+ * clone(2) with FLAGS: the new thread calls BEGIN(STACK) on the stack that ends
+ * at STACK, a multiple of 16, and never returns; the kernel clears *ALIVE at
+ * its end if FLAGS say so.
+ */
+long sys_clone_to(unsigned long flags, void *stack, uint32_t *alive,
+		  void (*begin)(void *stack));
+
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t sys_now_ns(void);
 

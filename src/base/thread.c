@@ -21,36 +21,13 @@ struct start {
 };
 
 /* What a new thread begins with. */
-__attribute__((used, noreturn)) static void begin(struct start *s)
+static _Noreturn void begin(void *stack)
 {
+	struct start *s = stack;
+
 	s->function(s->arg);
 	for (;;)
 		sys_call(SYS_exit, 0, 0, 0, 0, 0, 0);
-}
-
-/*
- * clone(2) where the child goes on at begin(), on its own stack, at whose top S
- * lies.
- */
-static long clone_to(unsigned long flags, struct start *s, uint32_t *alive)
-{
-	register long r10 __asm__("r10") = (long)alive;
-	register long r8 __asm__("r8") = 0;
-	long result;
-
-	__asm__ volatile("syscall\n\t"
-			 "testq %%rax, %%rax\n\t"
-			 "jnz 1f\n\t"
-			 "xorl %%ebp, %%ebp\n\t"
-			 "movq %%rsp, %%rdi\n\t"
-			 "call begin\n\t"
-			 "ud2\n"
-			 "1:"
-			 : "=a"(result)
-			 : "a"(SYS_clone), "D"(flags), "S"(s), "d"(0), "r"(r10),
-			   "r"(r8)
-			 : "rcx", "r11", "memory");
-	return result;
 }
 
 int thread_start(struct thread *t, void (*function)(void *), void *arg)
@@ -69,7 +46,7 @@ int thread_start(struct thread *t, void (*function)(void *), void *arg)
 	s = (struct start *)((char *)t->stack + STACK_BYTES) - 1;
 	*s = (struct start){function, arg};
 	__atomic_store_n(&t->alive, 1, __ATOMIC_RELAXED);
-	result = clone_to(flags, s, &t->alive);
+	result = sys_clone_to(flags, s, &t->alive, begin);
 	if (!sys_failed(result))
 		return 0;
 	__atomic_store_n(&t->alive, 0, __ATOMIC_RELAXED);
