@@ -34,62 +34,60 @@ static struct uffd_range range_of(const struct cow_map *m)
  * would make it.  To protect holes takes page tables, of which a large object
  * would need many.
  */
-static bool hold_data(const struct cow_plan *plan, const struct cow_map *m)
+static long hold_data(const struct cow_plan *plan, const struct cow_map *m)
 {
 	uint64_t start = m->offset;
 	uint64_t last = m->offset + (m->end - m->start);
 	uint64_t end;
-	int result = 0;
+	long result = uffd_register(plan->writers, range_of(m),
+				    UFFD_WRITES | UFFD_MISSING);
 
-	if (uffd_register(plan->writers, range_of(m),
-			  UFFD_WRITES | UFFD_MISSING))
-		return false;
-	while (start < last &&
-	       (result = cow_extent(plan, m->object, &start, &end)) > 0) {
+	while (!sys_failed(result) && start < last &&
+	       (result = cow_extent(plan, m->object, &start, &end)) > 0 &&
+	       start < last) {
 		uintptr_t from = m->start + (start - m->offset);
 		uintptr_t to = m->start + (page_up(end) - m->offset);
+		struct uffd_range range = {page_down(from),
+					   to < m->end ? to : m->end};
 
-		if (start >= last)
-			break;
-		if (uffd_protect(
-			    plan->writers,
-			    (struct uffd_range){page_down(from),
-						to < m->end ? to : m->end}))
-			return false;
+		result = uffd_protect(plan->writers, range);
 		start = end;
 	}
-	return result >= 0;
+	return sys_failed(result) ? result : 0;
 }
 
 /*
  * Only where a descriptor tells what is there: else the copy may have to read
  * holes, and would wait for itself.
  */
-static bool hold_map(const struct cow_plan *plan, const struct cow_map *m)
+static long hold_map(const struct cow_plan *plan, const struct cow_map *m)
 {
 	const struct cow_object *o = COW_OBJECT(plan, m->object);
+	long result;
 
 	if (o->old >= 0 && !o->huge_bytes && !o->is_full)
 		return hold_data(plan, m);
-	return !uffd_register(plan->writers, range_of(m), UFFD_WRITES) &&
-	       !uffd_protect(plan->writers, range_of(m));
+	result = uffd_register(plan->writers, range_of(m), UFFD_WRITES);
+	return sys_failed(result) ? result
+				  : uffd_protect(plan->writers, range_of(m));
 }
 
-static bool hold(struct cow_plan *plan)
+static long hold(struct cow_plan *plan)
 {
-	bool all = true;
+	long result = 0;
 	long fd = uffd_open();
 
 	if (sys_failed(fd))
-		return false;
+		return fd;
 	plan->writers = (int)fd;
 	for (size_t i = 0; i < plan->maps.n; i++) {
 		const struct cow_map *m = COW_MAP(plan, i);
+		long one = is_held(plan, m) ? hold_map(plan, m) : 0;
 
-		if (is_held(plan, m))
-			all &= hold_map(plan, m);
+		if (sys_failed(one))
+			result = one;
 	}
-	return all;
+	return result;
 }
 
 #define WAIT_NS UINT64_C(100000000)
@@ -147,10 +145,25 @@ static void freeze(void)
 		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 }
 
-void cow_writers_hold(struct cow_plan *plan)
+static void not_held(int err)
 {
 	static bool said;
+	struct log_line line;
+
+	if (__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+		return;
+	log_begin(&line);
+	fmt_str(&line.f, "fork: other threads' writes to what is copied for a "
+			 "child cannot be held; it may see some of them halfway"
+			 " (anonshim doctor says what would permit it):");
+	fmt_errno(&line.f, err);
+	log_end(&line);
+}
+
+void cow_writers_hold(struct cow_plan *plan)
+{
 	bool any = false;
+	long result;
 
 	for (size_t i = 0; i < plan->maps.n; i++)
 		any |= is_held(plan, COW_MAP(plan, i));
@@ -159,11 +172,9 @@ void cow_writers_hold(struct cow_plan *plan)
 	plan->freezes = plan->fds.n;
 	if (plan->freezes)
 		freeze();
-	if (!hold(plan))
-		log_once(&said,
-			 "fork: other threads' writes to what is copied for a "
-			 "child cannot be held; it may see some of them halfway"
-			 " (anonshim doctor says what would permit it)");
+	result = hold(plan);
+	if (sys_failed(result))
+		not_held((int)-result);
 }
 
 static void close_fd(struct cow_plan *plan)
