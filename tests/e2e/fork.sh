@@ -109,6 +109,7 @@ test_aliases_whatever_else_is_on() { # 300 s
 
 # in_order HOW FORKS: no child sees what threads write in another order.
 in_order() {
+	as=()
 	fails without "$victims/fork_order" "$@"
 	fails with fork=none "$victims/fork_order" "$@"
 	if ((EUID == 0)) && [[ -c /dev/userfaultfd ]]; then
