@@ -191,9 +191,10 @@ int ahj_import_setspecific(unsigned key, const void *value)
 	return 0;
 }
 
+static __thread bool begun __attribute__((tls_model("initial-exec")));
+
 void jemalloc_thread_begin(void)
 {
-	static __thread bool begun __attribute__((tls_model("initial-exec")));
 	bool enabled;
 	size_t len = sizeof(enabled);
 
@@ -205,6 +206,7 @@ void jemalloc_thread_begin(void)
 
 void jemalloc_thread_end(void)
 {
+	begun = true; /* what it begins now would never end */
 	if (at_thread_end && thread_end_arg)
 		at_thread_end(thread_end_arg);
 }

@@ -53,6 +53,21 @@ python_kept() {
 	export PYTHONMALLOC=malloc
 }
 
+# libc frees what it has for a thread when all else of it has ended.
+test_short_threads_of_python() {
+	cat >threads.py <<-'EOF'
+		import threading, time
+		def run(n):
+		    kept = [threading.Lock() for _ in range(50)]
+		    time.sleep(0.001 * (n % 3))
+		for _ in range(300):
+		    ts = [threading.Thread(target=run, args=(i,)) for i in range(8)]
+		    [t.start() for t in ts]
+		    [t.join() for t in ts]
+	EOF
+	with '' "$python" threads.py || fail "exit status $?"
+}
+
 test_heap_of_python() {
 	python_kept
 	waits ready "$python" kept.py
