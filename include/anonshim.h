@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 /* Version of this interface; grows when something is added. */
-#define ANONSHIM_API_VERSION 1
+#define ANONSHIM_API_VERSION 2
 
 #ifndef ANONSHIM_BUILD
 #define ANONSHIM_WEAK __attribute__((weak))
@@ -91,6 +91,77 @@ struct anonshim_stats {
  * Context: anywhere, signal handlers included.
  */
 int anonshim_stats(struct anonshim_stats *stats) ANONSHIM_WEAK;
+
+/* What a child of fork gets of shared memory. */
+enum anonshim_fork {
+	ANONSHIM_FORK_DEFAULT, /* as the option fork= has it */
+	ANONSHIM_FORK_SHARE,   /* the same pages as its parent, as ever */
+	ANONSHIM_FORK_PRIVATE, /* a copy of its own, at the same addresses */
+};
+
+/*
+ * Say what children get of the shared objects (shared anonymous memory,
+ * memfds, unlinked files) that are mapped in LEN bytes at ADDR: all of each
+ * object, through whichever addresses it is mapped, now or later.  Comes before
+ * every option.  Children inherit what was said.
+ *
+ * ADDR	page-aligned
+ * LEN	bytes, rounded up to pages
+ * MODE	enum anonshim_fork
+ *
+ * Errors: EINVAL (ADDR, LEN or MODE), ENOMEM (part of the range is not mapped,
+ * or out of memory), ENOENT (there is no shared object in it; private memory is
+ * a child's own anyway), ENOSYS (the shim is disabled).
+ *
+ * Context: not in signal handlers.
+ */
+int anonshim_set_fork(void *addr, size_t len, int mode) ANONSHIM_WEAK;
+
+/*
+ * Make a region: LEN bytes of zeroed memory that can be mapped at any number of
+ * addresses, and that children of fork get a copy of, aliases and all.
+ *
+ * ADDR	out: where it is mapped first, readable and writable
+ * LEN	bytes, at least 1, rounded up to pages
+ * FLAGS	0
+ * NAME	as it shows up in /proc/PID/smaps, 1 to 79 bytes as for
+ *	anonshim_name(); NULL: by the caller
+ *
+ * Errors: EINVAL, ENOMEM (or too many descriptors: a region holds one), ENOSYS.
+ *
+ * Context: not in signal handlers.
+ */
+int anonshim_region_create(void **addr, size_t len, unsigned flags,
+			   const char *name) ANONSHIM_WEAK;
+
+/*
+ * Map LEN bytes of a region, from OFFSET on, once more.
+ *
+ * REGION	an address in any mapping of the region
+ * OFFSET	bytes, a multiple of the page size
+ * LEN	bytes, rounded up to pages; 0: to the region's end
+ * PROT	PROT_* as for mmap(2)
+ * ALIAS	in: where, if nothing is mapped there, or NULL for anywhere
+ *	out: where it is
+ *
+ * Errors: EINVAL (REGION is none, or OFFSET and LEN are not within it), EEXIST
+ * (something is mapped at *ALIAS), EACCES (PROT is not permitted to this
+ * process), EBADF (the program closed the region's descriptor), ENOMEM, ENOSYS.
+ *
+ * Context: not in signal handlers.
+ */
+int anonshim_region_alias(void *region, size_t offset, size_t len, int prot,
+			  void **alias) ANONSHIM_WEAK;
+
+/*
+ * Unmap every mapping of the region that REGION is an address in, and forget
+ * it.  munmap(2) takes single ones away.
+ *
+ * Errors: EINVAL (REGION is none), ENOSYS.
+ *
+ * Context: not in signal handlers.
+ */
+int anonshim_region_destroy(void *region) ANONSHIM_WEAK;
 
 #ifdef __cplusplus
 }

@@ -207,7 +207,8 @@ check_libraries() {
 	only 'src/track/unwind_[^/:]*\.c' \
 		"$(word '_Unwind_[A-Za-z]+|unw_[a-z_]+|backtrace')" \
 		"only track/unwind_*.c calls an unwinder"
-	only 'src/shim/fork\.c' "$(word 'pthread_atfork|__register_atfork')" \
+	only 'src/interpose/fork\.c' \
+		"$(word 'pthread_atfork|__register_atfork')" \
 		"only shim/fork.c orders the fork handlers"
 	# whose prototypes they are, and the FILE of malloc_info
 	only 'src/interpose/malloc[a-z_]*\.c|src/env/real\.h' \

@@ -3,6 +3,7 @@
 
 # Everything the shim is made of that a unit test can link.
 shim_core_sources = \
+	src/base/fdlist.c src/base/fdlist.h \
 	src/base/fmt.c src/base/fmt.h \
 	src/base/glob.c src/base/glob.h \
 	src/base/index.c src/base/index.h \
@@ -16,6 +17,10 @@ shim_core_sources = \
 	src/env/config.c src/env/config.h \
 	src/env/guard.c src/env/guard.h \
 	src/env/real.c src/env/real.h \
+	src/cow/advice.c src/cow/copy.c \
+	src/cow/cow.c src/cow/cow.h \
+	src/cow/extent.c src/cow/gather.c src/cow/make.c \
+	src/cow/plan.h src/cow/policy.c src/cow/writers.c \
 	src/heap/arena.c src/heap/arena.h \
 	src/heap/cache.c src/heap/cache.h \
 	src/heap/class.c src/heap/class.h \
@@ -35,6 +40,7 @@ shim_core_sources = \
 	src/track/readable.c src/track/readable.h \
 	src/track/region.c src/track/region.h \
 	src/track/registry.c src/track/registry.h \
+	src/track/share.c src/track/share.h \
 	src/track/site.c src/track/site.h \
 	src/track/skip.c src/track/skip.h \
 	src/track/stack.c src/track/stack.h \
@@ -63,12 +69,14 @@ lib_LTLIBRARIES += libanonshim.la
 libanonshim_la_SOURCES = $(shim_core_sources) \
 	src/interpose/interpose.c src/interpose/interpose.h \
 	src/interpose/dlopen.S \
+	src/interpose/fork.c src/interpose/fork.h \
+	src/interpose/objects.c src/interpose/objects.h \
 	src/interpose/malloc.c src/interpose/malloc.h \
 	src/interpose/malloc_about.c src/interpose/malloc_cxx.c \
 	src/interpose/malloc_family.c \
 	src/interpose/syscall.S \
-	src/shim/api.c \
-	src/shim/fork.c src/shim/fork.h \
+	src/shim/api.c src/shim/api.h \
+	src/shim/api_fork.c \
 	src/shim/start.c
 # what the family calls of itself is the linker's to choose
 # No vectors of what was just written by words: the processor has to wait.

@@ -35,7 +35,9 @@ struct query {
 };
 
 #define QUERY_IOCTL _IOWR('f', 17, struct query)
+#define QUERY_READABLE 0x01
 #define QUERY_WRITABLE 0x02
+#define QUERY_EXECUTABLE 0x04
 #define QUERY_SHARED 0x08
 
 bool procmap_anonymous(const struct procmap_vma *vma)
@@ -59,7 +61,8 @@ int procmaps_parse(const char *line, const char *end, struct procmap_vma *vma)
 {
 	uint64_t start;
 	uint64_t stop;
-	uint64_t ignored;
+	uint64_t major;
+	uint64_t minor;
 	const char *p = line;
 	size_t len;
 
@@ -70,14 +73,18 @@ int procmaps_parse(const char *line, const char *end, struct procmap_vma *vma)
 		return -EINVAL;
 	vma->start = start;
 	vma->end = stop;
+	vma->readable = p[0] == 'r';
 	vma->writable = p[1] == 'w';
+	vma->executable = p[2] == 'x';
 	vma->shared = p[3] == 's';
 	p += 5;
-	if (fmt_parse_u64(&p, end, 16, &ignored) || expect(&p, end, ' ') ||
-	    fmt_parse_u64(&p, end, 16, &ignored) || expect(&p, end, ':') ||
-	    fmt_parse_u64(&p, end, 16, &ignored) || expect(&p, end, ' ') ||
+	if (fmt_parse_u64(&p, end, 16, &vma->offset) || expect(&p, end, ' ') ||
+	    fmt_parse_u64(&p, end, 16, &major) || expect(&p, end, ':') ||
+	    fmt_parse_u64(&p, end, 16, &minor) || expect(&p, end, ' ') ||
 	    fmt_parse_u64(&p, end, 10, &vma->inode))
 		return -EINVAL;
+	vma->major = (uint32_t)major;
+	vma->minor = (uint32_t)minor;
 	while (p < end && *p == ' ')
 		p++;
 	len = (size_t)(end - p);
@@ -167,7 +174,12 @@ int procmaps_query(uintptr_t addr, struct procmap_vma *vma)
 	vma->start = q.vma_start;
 	vma->end = q.vma_end;
 	vma->inode = q.inode;
+	vma->offset = q.vma_offset;
+	vma->major = q.dev_major;
+	vma->minor = q.dev_minor;
 	vma->shared = q.vma_flags & QUERY_SHARED;
+	vma->readable = q.vma_flags & QUERY_READABLE;
+	vma->executable = q.vma_flags & QUERY_EXECUTABLE;
 	vma->writable = q.vma_flags & QUERY_WRITABLE;
 	return 0;
 }

@@ -12,14 +12,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROCMAPS_NAME_BYTES 64
+#define PROCMAPS_NAME_BYTES 288
 
 struct procmap_vma {
 	uintptr_t start;
 	uintptr_t end;
 	uint64_t inode;
+	uint64_t offset; /* in the file, bytes */
+	uint32_t major;	 /* of the file's device */
+	uint32_t minor;
 	bool shared;
+	bool readable;
 	bool writable;
+	bool executable;
 	/* path, or [heap] and the like; its beginning, where it is longer */
 	char name[PROCMAPS_NAME_BYTES];
 };

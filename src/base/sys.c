@@ -7,11 +7,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/memfd.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <time.h>
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
@@ -29,6 +33,14 @@ static char address_space;
 #else
 #define UNMAPS() (void)0
 #define MAPPED() (void)0
+#endif
+
+#define HUGETLBFS_MAGIC 0x958458f6
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x8U
+#endif
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10U
 #endif
 
 #define KERNEL_SIGSET_BYTES 8
@@ -77,8 +89,13 @@ long sys_munmap(void *addr, size_t len)
 long sys_mremap(void *old, size_t old_len, size_t new_len, int flags,
 		void *new_addr)
 {
-	return sys_call(SYS_mremap, (long)old, (long)old_len, (long)new_len,
-			flags, (long)new_addr, 0);
+	long result;
+
+	UNMAPS();
+	result = sys_call(SYS_mremap, (long)old, (long)old_len, (long)new_len,
+			  flags, (long)new_addr, 0);
+	MAPPED();
+	return result;
 }
 
 long sys_madvise(void *addr, size_t len, int advice)
@@ -134,6 +151,77 @@ long sys_fstat(int fd, uint64_t *dev, uint64_t *ino, uint64_t *size)
 		*size = (uint64_t)st.st_size;
 	}
 	return result;
+}
+
+/* Kernels before 4.11, and some filters, have no statx(2). */
+static long object_plainly(int fd, struct sys_object *object)
+{
+	struct stat st;
+	long result = sys_call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0);
+
+	if (sys_failed(result))
+		return result;
+	*object = (struct sys_object){
+		.dev = st.st_dev,
+		.ino = st.st_ino,
+		.size = (uint64_t)st.st_size,
+		.held = (uint64_t)st.st_blocks * 512,
+		.mode = st.st_mode,
+		.links = st.st_nlink,
+		.is_large = st.st_blksize > 4096,
+		.is_zero = st.st_rdev == makedev(1, 5),
+	};
+	return 0;
+}
+
+static long object_ask(int fd, struct sys_object *object)
+{
+	struct statx st;
+	long result = sys_call(SYS_statx, fd, (long)"", AT_EMPTY_PATH,
+			       STATX_BASIC_STATS | STATX_BTIME, (long)&st, 0);
+
+	if (result == -ENOSYS || result == -EPERM)
+		return object_plainly(fd, object);
+	if (sys_failed(result))
+		return result;
+	*object = (struct sys_object){
+		.dev = makedev(st.stx_dev_major, st.stx_dev_minor),
+		.ino = st.stx_ino,
+		.size = st.stx_size,
+		.held = st.stx_blocks * 512,
+		.mode = st.stx_mode,
+		.links = st.stx_nlink,
+		.is_large = st.stx_blksize > 4096,
+		.is_zero = makedev(st.stx_rdev_major, st.stx_rdev_minor) ==
+			   makedev(1, 5),
+	};
+	if (st.stx_mask & STATX_BTIME)
+		object->born_ns =
+			st.stx_btime.tv_sec * 1000000000 + st.stx_btime.tv_nsec;
+	return 0;
+}
+
+long sys_object(int fd, struct sys_object *object)
+{
+	long result = object_ask(fd, object);
+
+	if (sys_failed(result))
+		return result;
+	object->is_zero &= S_ISCHR(object->mode);
+	if (!S_ISREG(object->mode) && !object->is_zero)
+		return -EINVAL;
+	object->mode &= 07777;
+	return 0;
+}
+
+uint64_t sys_huge_bytes(int fd)
+{
+	struct statfs st;
+	long result = sys_call(SYS_fstatfs, fd, (long)&st, 0, 0, 0, 0);
+
+	return sys_failed(result) || st.f_type != HUGETLBFS_MAGIC
+		       ? 0
+		       : (uint64_t)st.f_bsize;
 }
 
 bool sys_same_file(const char *a, const char *b)
@@ -193,6 +281,42 @@ long sys_readlink(const char *path, char *buf, size_t len)
 {
 	return sys_call(SYS_readlinkat, AT_FDCWD, (long)path, (long)buf,
 			(long)len, 0, 0);
+}
+
+long sys_rlimit(int what, const struct rlimit64 *to, struct rlimit64 *was)
+{
+	return sys_call(SYS_prlimit64, 0, what, (long)to, (long)was, 0, 0);
+}
+
+long sys_memfd(const char *name, unsigned flags, bool sealed)
+{
+	static const unsigned kinds[] = {MFD_EXEC, 0, MFD_NOEXEC_SEAL};
+	long fd = -EINVAL;
+
+	for (size_t i = sealed ? 2 : 0; i < sizeof(kinds) / sizeof(*kinds);
+	     i++) {
+		fd = sys_call(SYS_memfd_create, (long)name,
+			      flags | MFD_CLOEXEC | kinds[i], 0, 0, 0, 0);
+		if (fd != -EINVAL && fd != -EACCES)
+			break;
+	}
+	return fd;
+}
+
+unsigned sys_threads(void)
+{
+	struct stat st;
+
+	if (sys_failed(sys_call(SYS_newfstatat, AT_FDCWD,
+				(long)"/proc/self/task", (long)&st, 0, 0, 0)) ||
+	    st.st_nlink < 3)
+		return 1;
+	return (unsigned)st.st_nlink - 2; /* `.` and `..` */
+}
+
+bool sys_filtered(void)
+{
+	return sys_prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0;
 }
 
 long sys_getpid(void)

@@ -50,6 +50,22 @@ long sys_pread(int fd, void *buf, size_t len, off_t off);
 long sys_write(int fd, const void *buf, size_t len);
 /* *SIZE in bytes; *DEV and *INO identify the object behind FD. */
 long sys_fstat(int fd, uint64_t *dev, uint64_t *ino, uint64_t *size);
+/* What a shared mapping of FD shows. */
+struct sys_object {
+	uint64_t dev;
+	uint64_t ino;
+	uint64_t size;	 /* bytes */
+	uint64_t held;	 /* bytes that it has memory for */
+	int64_t born_ns; /* 0: not known; tells a number used again */
+	unsigned mode;	 /* permissions */
+	uint64_t links;	 /* names that it has */
+	bool is_large;	 /* its blocks are: hugetlbfs, or others */
+	bool is_zero;	 /* /dev/zero: each mapping shows memory of its own */
+};
+/* -EINVAL: no file, and no /dev/zero. */
+long sys_object(int fd, struct sys_object *object);
+/* Of a page of the hugetlbfs that FD is in; 0: it is in another. */
+uint64_t sys_huge_bytes(int fd);
 /* Whether paths A and B lead to one file. */
 bool sys_same_file(const char *a, const char *b);
 /* A file at one moment: where it is the same at another, so are its bytes. */
@@ -67,6 +83,18 @@ long sys_peek(const void *from, void *to, size_t len);
 bool sys_writable(int fd);
 long sys_ioctl(int fd, unsigned long op, void *arg);
 long sys_readlink(const char *path, char *buf, size_t len);
+struct rlimit64;
+/* Limit WHAT becomes TO, and *WAS what it was; NULL: not asked. */
+long sys_rlimit(int what, const struct rlimit64 *to, struct rlimit64 *was);
+/*
+ * memfd_create(2), closed on exec; SEALED: never to be executed.  Kernels from
+ * 6.3 on want to know, and may permit one of the two only.
+ */
+long sys_memfd(const char *name, unsigned flags, bool sealed);
+/* Threads of this process; 1 where /proc does not tell. */
+unsigned sys_threads(void);
+/* Whether a seccomp filter watches this thread: unusual calls may kill. */
+bool sys_filtered(void);
 long sys_getpid(void);
 long sys_gettid(void);
 

@@ -60,6 +60,7 @@ static bool probe_procmap(void)
 void caps_init(bool (*probe_names)(void))
 {
 	caps.files = true;
+	caps.uffd = true; /* trying it out could kill: filters know it not */
 	caps.names = probe_names();
 	caps.procmap = probe_procmap();
 	caps.max_map_count = read_max_map_count();

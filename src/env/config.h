@@ -29,6 +29,18 @@ enum config_heap {
 	HEAP_OFF,
 };
 
+enum config_fork {
+	FORK_AUTO,
+	FORK_ALL,
+	FORK_NONE,
+};
+
+enum config_copy {
+	COPY_AUTO,
+	COPY_EAGER,
+	COPY_LAZY,
+};
+
 struct config_value {
 	uint64_t number; /* BOOL, CHOICE (its index), NUMBER, PERCENT, SIZE */
 	char text[CONFIG_TEXT_BYTES]; /* TEXT, LIST */

@@ -17,6 +17,10 @@
 #include <sys/types.h>
 
 struct mallinfo;
+struct iovec;
+struct mmsghdr;
+struct msghdr;
+struct timespec;
 struct mallinfo2;
 struct _IO_FILE;
 
@@ -29,6 +33,27 @@ struct real {
 	int (*prctl)(int, ...);
 	int (*brk)(void *);
 	void *(*sbrk)(intptr_t);
+	/* NULL before real_init(), and where libc has none */
+	pid_t (*fork)(void);
+	pid_t (*_Fork)(void);
+	pid_t (*forkpty)(int *, char *, const void *, const void *);
+	int (*daemon)(int, int);
+	int (*clone)(int (*)(void *), void *, int, void *, ...);
+	int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void),
+			       void *);
+	void (*files_lock)(void); /* _IO_list_lock */
+	void (*files_unlock)(void);
+	int (*remap_file_pages)(void *, size_t, int, size_t, int);
+	int (*madvise)(void *, size_t, int);
+	ssize_t (*write)(int, const void *, size_t);
+	ssize_t (*pwrite)(int, const void *, size_t, off_t);
+	ssize_t (*writev)(int, const struct iovec *, int);
+	ssize_t (*pwritev)(int, const struct iovec *, int, off_t);
+	int (*ftruncate)(int, off_t);
+	int (*fcntl)(int, int, ...);
+	ssize_t (*recvmsg)(int, struct msghdr *, int);
+	int (*recvmmsg)(int, struct mmsghdr *, unsigned, int,
+			struct timespec *);
 	int (*dl_iterate_phdr)(int (*)(struct dl_phdr_info *, size_t, void *),
 			       void *);
 	/* NULL before glibc 2.35 */

@@ -9,6 +9,8 @@
 #include "env/config.h"
 #include "env/guard.h"
 #include "env/real.h"
+#include "interpose/fork.h"
+#include "interpose/objects.h"
 #include "track/bss.h"
 #include "track/life.h"
 #include "track/stack.h"
@@ -144,6 +146,19 @@ EXPORT void __gmon_start__(void)
 		bss_notice((uintptr_t)__builtin_return_address(0));
 }
 
+/* What syscall.S hands over; the others go on to libc untouched. */
+#define WATCHED 512
+const unsigned char interpose_watched[WATCHED] = {
+	[SYS_mmap] = 1,	     [SYS_munmap] = 1,
+	[SYS_mremap] = 1,    [SYS_brk] = 1,
+	[SYS_prctl] = 1,     [SYS_seccomp] = 1,
+	[SYS_madvise] = 1,   [SYS_remap_file_pages] = 1,
+	[SYS_ftruncate] = 1, [SYS_fcntl] = 1,
+	[SYS_recvmsg] = 1,   [SYS_recvmmsg] = 1,
+	[SYS_fork] = 2,	     [SYS_clone] = 2,
+	[SYS_clone3] = 2,    [SYS_pidfd_getfd] = 1,
+};
+
 long interpose_syscall(long nr, const long a[6],
 		       const struct unwind_start *caller)
 {
@@ -172,10 +187,21 @@ long interpose_syscall(long nr, const long a[6],
 		if (result < 0)
 			track_confined(false);
 		return result;
+	case SYS_remap_file_pages:
+		return track_remap_file_pages((void *)a[0], (size_t)a[1],
+					      (int)a[2], (size_t)a[3],
+					      (int)a[4]);
+	case SYS_fork:
+	case SYS_clone:
+	case SYS_clone3:
+		return fork_by_syscall(nr, a);
 	case SYS_brk:
 		result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 		track_sbrk(0);
 		return result;
 	}
-	return real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (!objects_written_by_syscall(nr, a, &result))
+		result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	objects_by_syscall(nr, a, result);
+	return result;
 }

@@ -8,8 +8,7 @@
  * watch therefore jump to the next definition with every register and the
  * stack as they came.
  */
-#include <sys/syscall.h>
-
+#define WATCHED 512 /* as in interpose.c */
 #define REAL_SYSCALL_OFFSET 24 /* of real.syscall; env/real.h keeps it */
 
 	.text
@@ -17,19 +16,47 @@
 	.type	syscall, @function
 syscall:
 	.cfi_startproc
-	cmpq	$SYS_mmap, %rdi
+	cmpq	$WATCHED, %rdi
+	jae	2f
+	leaq	interpose_watched(%rip), %rax
+	movzbl	(%rax,%rdi), %eax
+	cmpl	$1, %eax
 	je	1f
-	cmpq	$SYS_munmap, %rdi
-	je	1f
-	cmpq	$SYS_mremap, %rdi
-	je	1f
-	cmpq	$SYS_brk, %rdi
-	je	1f
-	cmpq	$SYS_prctl, %rdi
-	je	1f
-	cmpq	$SYS_seccomp, %rdi
-	je	1f
-	jmp	*(REAL_SYSCALL_OFFSET + real)(%rip)
+	ja	3f
+2:	jmp	*(REAL_SYSCALL_OFFSET + real)(%rip)
+
+	/* fork_watched(nr, the first two arguments) */
+3:	pushq	%rdi
+	.cfi_adjust_cfa_offset 8
+	pushq	%rsi
+	.cfi_adjust_cfa_offset 8
+	pushq	%rdx
+	.cfi_adjust_cfa_offset 8
+	pushq	%rcx
+	.cfi_adjust_cfa_offset 8
+	pushq	%r8
+	.cfi_adjust_cfa_offset 8
+	pushq	%r9
+	.cfi_adjust_cfa_offset 8
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	call	fork_watched
+	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+	popq	%r9
+	.cfi_adjust_cfa_offset -8
+	popq	%r8
+	.cfi_adjust_cfa_offset -8
+	popq	%rcx
+	.cfi_adjust_cfa_offset -8
+	popq	%rdx
+	.cfi_adjust_cfa_offset -8
+	popq	%rsi
+	.cfi_adjust_cfa_offset -8
+	popq	%rdi
+	.cfi_adjust_cfa_offset -8
+	testb	%al, %al
+	jz	2b
 
 	/* interpose_syscall(nr, six arguments, where it was called from) */
 1:	pushq	%rbp

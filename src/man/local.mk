@@ -8,6 +8,10 @@ man_sources = src/man/anonshim.1 src/man/anonshim.7
 dist_man_MANS = \
 	src/man/anonshim_available.3 \
 	src/man/anonshim_name.3 \
+	src/man/anonshim_region_alias.3 \
+	src/man/anonshim_region_create.3 \
+	src/man/anonshim_region_destroy.3 \
+	src/man/anonshim_set_fork.3 \
 	src/man/anonshim_stats.3 \
 	src/man/anonshim_version.3
 nodist_man_MANS = src/man/built/anonshim.1 src/man/built/anonshim.7

@@ -9,6 +9,7 @@
 #include "base/sys.h"
 #include "env/caps.h"
 #include "env/guard.h"
+#include "shim/api.h"
 #include "track/name.h"
 #include "track/registry.h"
 #include "track/track.h"
@@ -25,8 +26,8 @@ int anonshim_version(void)
 	return guard_ready ? ANONSHIM_API_VERSION : 0;
 }
 
-/* Whether all of the range is; a MS_ASYNC sync does nothing else. */
-static bool mapped(void *addr, size_t len)
+/* A MS_ASYNC sync does nothing else. */
+bool api_mapped(void *addr, size_t len)
 {
 	return !sys_failed(sys_call(SYS_msync, (long)addr, (long)page_up(len),
 				    MS_ASYNC, 0, 0, 0));
@@ -51,7 +52,7 @@ int anonshim_name(void *addr, size_t len, const char *name)
 	result = track_set_name((unsigned long)addr, len, name);
 	/* a kernel that takes no names: the registry has it */
 	if (result && errno == EINVAL && !caps.names) {
-		result = mapped(addr, len) ? 0 : -1;
+		result = api_mapped(addr, len) ? 0 : -1;
 		errno = ENOMEM;
 	}
 	if (result && errno != ENOMEM)

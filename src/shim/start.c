@@ -8,13 +8,14 @@
  * off and the program as it is without.
  */
 #include "base/log.h"
+#include "cow/cow.h"
 #include "env/caps.h"
 #include "env/config.h"
 #include "env/guard.h"
 #include "env/real.h"
 #include "heap/heap.h"
+#include "interpose/fork.h"
 #include "interpose/interpose.h"
-#include "shim/fork.h"
 #include "track/life.h"
 #include "track/namer.h"
 #include "track/track.h"
@@ -45,6 +46,7 @@ static void start(char **envp)
 		heap_leave();
 		return;
 	}
+	cow_start();
 	guard_ready = true;
 	if (malloc_start())
 		log_text("no room for a heap by owner; malloc is libc's");

@@ -2,6 +2,7 @@
 /* What the kernel offers to naming and to reports. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -33,6 +34,7 @@ struct procmap_query {
 /* <linux/userfaultfd.h> of Linux 6.1. */
 #define USER_MODE_ONLY 1
 #define IOC_NEW _IO(0xAA, 0x00)
+#define FEATURE_WP_SHMEM (UINT64_C(1) << 12)
 
 /* What distributions ship; programs with many mappings need it. */
 #define USUAL_MAP_COUNT 65530
@@ -167,32 +169,96 @@ static int open_userfaultfd_device(void)
 	return fd;
 }
 
+/* 0 or errno of write-protecting shared memory, which is since Linux 5.19. */
+static int protect_page(int fd)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | FEATURE_WP_SHMEM,
+	};
+	size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
+	void *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct uffdio_register watch = {
+		.range = {(uintptr_t)page, bytes},
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	struct uffdio_writeprotect protect = {
+		.range = watch.range,
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+	int error = 0;
+
+	if (page == MAP_FAILED)
+		return errno;
+	if (ioctl(fd, UFFDIO_API, &api) != 0 ||
+	    ioctl(fd, UFFDIO_REGISTER, &watch) != 0 ||
+	    ioctl(fd, UFFDIO_WRITEPROTECT, &protect) != 0)
+		error = errno;
+	munmap(page, bytes);
+	return error;
+}
+
+#define HALFWAY                                                                \
+	"what other threads write while a fork copies shared memory, a child " \
+	"may see halfway"
+
+/* There is none, for ERROR. */
+static void say_without(struct doctor_result *result, int error)
+{
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | USER_MODE_ONLY);
+
+	if (fd >= 0)
+		close(fd);
+	doctor_say(result, DOCTOR_LIMITED,
+		   error == ENOSYS
+			   ? "boot a kernel with CONFIG_USERFAULTFD=y"
+			   : "sysctl vm.unprivileged_userfaultfd=1, or give "
+			     "this user /dev/userfaultfd or CAP_SYS_PTRACE",
+		   "%s (%s): " HALFWAY,
+		   fd >= 0 ? "only for faults in user mode" : "not to be had",
+		   strerror(error));
+}
+
+/*
+ * A fork that copies shared memory holds what other threads write to it
+ * meanwhile; the kernel's own writes (read(2) into it) as well, so faults in
+ * user mode will not do.  Under a filter the shim does not try.
+ */
 void doctor_userfaultfd(struct doctor_result *result)
 {
-	static const char remedy[] =
-		"sysctl vm.unprivileged_userfaultfd=1, or give this user "
-		"/dev/userfaultfd or CAP_SYS_PTRACE";
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-	int error = errno;
 	const char *way = "the system call";
+	int fd, error;
 
+	if (prctl(PR_GET_SECCOMP) > 0) {
+		doctor_say(result, DOCTOR_LIMITED,
+			   "run without the seccomp filter (containers: "
+			   "--security-opt seccomp=unconfined)",
+			   "not tried under a seccomp filter: " HALFWAY);
+		return;
+	}
+	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	error = errno;
 	if (fd < 0) {
 		fd = open_userfaultfd_device();
 		way = "/dev/userfaultfd";
 	}
-	if (fd >= 0) {
-		close(fd);
-		doctor_say(result, DOCTOR_OK, NULL,
-			   "with faults in the kernel, through %s", way);
+	if (fd < 0) {
+		say_without(result, error);
 		return;
 	}
-	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | USER_MODE_ONLY);
-	if (fd >= 0)
-		close(fd);
-	doctor_say(result, DOCTOR_LIMITED, remedy,
-		   "%s (%s): naming does not need it, lazy copies at fork do",
-		   fd >= 0 ? "only for faults in user mode" : "not to be had",
-		   strerror(error));
+	error = protect_page(fd);
+	close(fd);
+	if (error != 0)
+		doctor_say(result, DOCTOR_LIMITED, "boot Linux 5.19 or newer",
+			   "shared memory cannot be write-protected "
+			   "(%s): " HALFWAY,
+			   strerror(error));
+	else
+		doctor_say(result, DOCTOR_OK, NULL,
+			   "writes of other threads wait while a fork copies "
+			   "shared memory, through %s",
+			   way);
 }
 
 void doctor_max_map_count(struct doctor_result *result)

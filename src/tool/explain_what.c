@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tool/alias_print.h"
 #include "tool/callstack.h"
 #include "tool/cli.h"
 #include "tool/explain_heap.h"
@@ -290,6 +291,23 @@ static void print_stacks(struct callstack *stack, const struct part *part,
 	free(uses.use);
 }
 
+/* What only an address leads to: the region and the object there. */
+static void print_at(struct subject *subject, uint64_t addr, FILE *to)
+{
+	const struct registry_region *region =
+		registry_find(&subject->registry, addr);
+	const struct alias_group *group;
+	struct alias_groups groups;
+
+	if (region != NULL)
+		print_region(region, to);
+	alias_groups_make(&groups, subject);
+	group = alias_groups_find(&groups, addr);
+	if (group != NULL)
+		alias_print_group(group, to);
+	alias_groups_destroy(&groups);
+}
+
 /* Parts [part, part + n) have one label. */
 static void print_label(struct subject *subject, struct callstack *stack,
 			const struct search *search, const struct part *part,
@@ -303,13 +321,8 @@ static void print_label(struct subject *subject, struct callstack *stack,
 	explain_field(to, "kind", label->kind);
 	explain_field(to, "site", label->site);
 	print_figures(subject, part, n, to);
-	if (search->match == MATCH_ADDRESS && subject->has_registry) {
-		const struct registry_region *region =
-			registry_find(&subject->registry, search->addr);
-
-		if (region != NULL)
-			print_region(region, to);
-	}
+	if (search->match == MATCH_ADDRESS && subject->has_registry)
+		print_at(subject, search->addr, to);
 	explain_arenas(subject, search->live, part, n, to);
 	print_parts(part, n, to);
 	if (subject->has_registry)

@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The command; all but main.c also links into its tests.
 tool_core_sources = \
+	src/tool/alias_file.c \
+	src/tool/alias_file.h \
+	src/tool/alias_group.c \
+	src/tool/alias_group.h \
+	src/tool/alias_print.c \
+	src/tool/alias_print.h \
 	src/tool/attribute.c \
 	src/tool/attribute.h \
 	src/tool/callstack.c \
@@ -35,6 +41,8 @@ tool_core_sources = \
 	src/tool/explain_what.c \
 	src/tool/filespace.c \
 	src/tool/filespace.h \
+	src/tool/fork_policy.c \
+	src/tool/fork_policy.h \
 	src/tool/heap_live.c \
 	src/tool/heap_live.h \
 	src/tool/heap_rows.c \

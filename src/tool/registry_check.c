@@ -179,6 +179,30 @@ static void check_accounts(struct registry *reg)
 	reg->naccounts = kept;
 }
 
+/* Drops free slots and what makes no sense. */
+static void check_objects(struct registry *reg)
+{
+	uint64_t kept = 0;
+
+	for (uint64_t i = 1; i < reg->nobjects; i++) {
+		struct registry_object *object = &reg->objects[i];
+
+		if ((object->flags & OBJECT_USED) == 0)
+			continue;
+		if ((object->at & (reg->head.page_bytes - 1)) != 0 ||
+		    object->size > INT64_MAX) {
+			reg->bad++;
+			continue;
+		}
+		if (object->site != 0 && object->site >= reg->nsites) {
+			object->site = 0;
+			reg->bad++;
+		}
+		reg->objects[kept++] = *object;
+	}
+	reg->nobjects = kept;
+}
+
 void registry_check(struct registry *reg)
 {
 	check_sites(reg);
@@ -187,4 +211,5 @@ void registry_check(struct registry *reg)
 	check_arenas(reg);
 	check_caches(reg);
 	check_accounts(reg);
+	check_objects(reg);
 }

@@ -5,8 +5,8 @@
  * sites and frames only grow, and are counted after the regions and the heap
  * were read: what those point at is there.
  *
- * The heap's tables are left out where they cannot be read: whose memory is
- * whose is known without them.
+ * The heap's tables and that of shared objects are left out where they cannot
+ * be read: whose memory is whose is known without them.
  */
 #include "tool/registry_read.h"
 
@@ -32,6 +32,7 @@
 #define MOST_ARENAS (UINT64_C(1) << 16)
 #define MOST_CACHES (UINT64_C(1) << 20)
 #define MOST_ACCOUNTS MOST_SITES
+#define MOST_OBJECTS (UINT64_C(1) << 23)
 
 static int refuse(struct registry *reg, const char *why)
 {
@@ -135,9 +136,22 @@ static int read_table(struct registry *reg, struct space *space, int id,
 	read_table(reg, space, id, sizeof(*(reg)->field), most, \
 		   (void **)&(reg)->field, &(reg)->n##field)
 
+/* A table that is spared counts once, however often it was tried. */
+static int read_objects(struct registry *reg, struct space *space)
+{
+	int status =
+		READ_TABLE(reg, space, REGISTRY_OBJECTS, objects, MOST_OBJECTS);
+
+	reg->no_objects = status == -EBADMSG;
+	if (!reg->no_objects)
+		return status;
+	reg->nobjects = 0;
+	return 0;
+}
+
 /*
- * One try at the regions: 0 consistent, 1 changed meanwhile, or an error.  The
- * head that stays is the one read last.
+ * One try at the regions and objects: 0 consistent, 1 changed meanwhile, or an
+ * error.  The head that stays is the one read last.
  */
 static int read_regions(struct registry *reg, struct space *space,
 			uint64_t addr)
@@ -150,6 +164,8 @@ static int read_regions(struct registry *reg, struct space *space,
 	before = reg->head.generation;
 	status =
 		READ_TABLE(reg, space, REGISTRY_REGIONS, regions, MOST_REGIONS);
+	if (status == 0)
+		status = read_objects(reg, space);
 	if (status != 0)
 		return status;
 	status = read_head(reg, space, addr);
@@ -212,6 +228,7 @@ static int read_tables(struct registry *reg, struct space *space, uint64_t addr)
 	if (status < 0)
 		return status;
 	reg->torn = status == 1;
+	reg->bad += reg->no_objects;
 	status =
 		READ_TABLE(reg, space, REGISTRY_STRINGS, strings, MOST_STRINGS);
 	if (status == 0)
@@ -279,6 +296,7 @@ void registry_destroy(struct registry *reg)
 	free(reg->arenas);
 	free(reg->caches);
 	free(reg->accounts);
+	free(reg->objects);
 	free(reg->arena_of_site);
 	memset(reg, 0, sizeof(*reg));
 }

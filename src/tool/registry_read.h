@@ -10,7 +10,8 @@
  *
  * The heap's arenas keep their indexes, for caches name them by index; one
  * that is not in use or was left out has site 0.  Caches and accounts are those
- * in use, and no number of bytes is larger than an address space.
+ * in use, and no number of bytes is larger than an address space.  Of objects,
+ * too, those in use are there, and none is larger than a file can be.
  */
 #ifndef ANONSHIM_TOOL_REGISTRY_READ_H
 #define ANONSHIM_TOOL_REGISTRY_READ_H
@@ -40,6 +41,9 @@ struct registry {
 	uint64_t ncaches;
 	struct registry_account *accounts;
 	uint64_t naccounts;
+	struct registry_object *objects; /* those in use */
+	uint64_t nobjects;
+	bool no_objects;	 /* their table could not be read */
 	uint32_t *arena_of_site; /* see registry_arena; NULL: no arenas */
 	uint64_t bad;		 /* entries left out, for they made no sense */
 	uint64_t overlaps; /* regions left out, for they overlapped others */

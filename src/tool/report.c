@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "tool/alias_print.h"
 #include "tool/heap_live.h"
 #include "tool/heap_rows.h"
 #include "tool/text.h"
@@ -52,11 +53,13 @@ void report_make(struct report *report, struct subject *subject,
 	report->live_bytes = heap_rows_finish(&making.heap, &report->rows);
 	heap_rows_destroy(&making.heap);
 	rows_sort(&report->rows);
+	alias_groups_make(&report->aliases, subject);
 }
 
 void report_destroy(struct report *report)
 {
 	rows_destroy(&report->rows);
+	alias_groups_destroy(&report->aliases);
 }
 
 static void put_key(FILE *to, const char *key)
@@ -177,5 +180,7 @@ void report_print_json(const struct report *report, FILE *to)
 		fputs(i > 0 ? "," : "", to);
 		put_row(to, &report->rows.row[i], report);
 	}
-	fputs("\n  ]\n}\n", to);
+	fputs("\n  ],\n", to);
+	alias_print_json(&report->aliases, to);
+	fputs("}\n", to);
 }

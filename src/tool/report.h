@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "tool/alias_group.h"
 #include "tool/rows.h"
 #include "tool/subject.h"
 
@@ -22,6 +23,7 @@ struct report {
 	uint64_t heap_stack_kib; /* RSS of [heap] and [stack] */
 	bool has_heap;		 /* the process has an arena of the shim's */
 	uint64_t live_bytes;	 /* of all arenas */
+	struct alias_groups aliases;
 };
 
 /* Goes through the subject's memory. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tool/alias_print.h"
 #include "tool/mem.h"
 #include "tool/table.h"
 #include "tool/text.h"
@@ -240,6 +241,7 @@ void report_print(const struct report *report, FILE *to)
 	table_print(&table, to, table_wants_colour(to));
 	table_destroy(&table);
 	print_foot(report, to);
+	alias_print(&report->aliases, to);
 }
 
 static void add_fields(struct table *table, const struct row *row, bool core)

@@ -14,6 +14,7 @@
 #include "track/own.h"
 #include "track/region.h"
 #include "track/registry.h"
+#include "track/share.h"
 #include "track/site.h"
 #include "track/sync.h"
 
@@ -81,6 +82,7 @@ static void adopt(uint32_t site)
 	struct registry_region *r;
 
 	sync_from_kernel(site);
+	share_inherit();
 	sync_heap_start(page_up((uintptr_t)sys_brk(NULL)));
 	anonshim_registry->counters.resyncs = 0;
 	early_record();

@@ -132,6 +132,11 @@ void namer_remove(uintptr_t start, uintptr_t end)
 		vma_name(start, end, NULL);
 }
 
+bool namer_label(uintptr_t start, uintptr_t end, const char *text)
+{
+	return !vma_name(start, end, text);
+}
+
 /* Call EACH for every region that has a name of ours. */
 static void for_each_named(void (*each)(const struct registry_region *r))
 {

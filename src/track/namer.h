@@ -34,6 +34,12 @@ void namer_remove(uintptr_t start, uintptr_t end);
  */
 bool namer_retreat(void);
 
+/*
+ * Name pages [START, END) TEXT, as they were where they come from.  Returns
+ * whether the kernel took it.
+ */
+bool namer_label(uintptr_t start, uintptr_t end, const char *text);
+
 /* In a fork child: names with %p or %t are given anew. */
 void namer_after_fork(void);
 

@@ -19,6 +19,7 @@
 #define ARENAS_FIRST 64
 #define CACHES_FIRST 16
 #define ACCOUNTS_FIRST 256
+#define OBJECTS_FIRST 64
 
 struct registry_head *anonshim_registry __attribute__((visibility("default")));
 struct lock registry_lock = LOCK_INIT(LOCK_SITE);
@@ -85,6 +86,8 @@ static void tables_init(struct registry_head *head)
 		   CACHES_FIRST);
 	table_init(&t[REGISTRY_ACCOUNTS], sizeof(struct registry_account),
 		   ACCOUNTS_FIRST);
+	table_init(&t[REGISTRY_OBJECTS], sizeof(struct registry_object),
+		   OBJECTS_FIRST);
 }
 
 int registry_init(const char *version, const char *options)

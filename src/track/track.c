@@ -4,6 +4,7 @@
  */
 #include "track/track.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "env/caps.h"
@@ -15,6 +16,7 @@
 #include "track/own.h"
 #include "track/region.h"
 #include "track/registry.h"
+#include "track/share.h"
 #include "track/site.h"
 #include "track/sync.h"
 
@@ -128,17 +130,70 @@ static uintptr_t mapping_end(uintptr_t start, const struct mmap_args *a)
 /* The tag of what nobody knows: it is not recorded. */
 static const struct region_tag nothing;
 
+static bool is_shared(const struct mmap_args *a)
+{
+	unsigned type = (unsigned)a->flags & MAP_TYPE;
+
+	return type == MAP_SHARED || type == MAP_SHARED_VALIDATE;
+}
+
+/* What a shared mapping of A shows; lives until the call is recorded. */
+struct shown {
+	bool some;
+	bool anonymous;
+	bool huge;
+	struct sys_object file;
+};
+
+static struct shown shown_by(const struct mmap_args *a)
+{
+	struct shown s = {.some = is_shared(a)};
+
+	if (!s.some)
+		return s;
+	s.anonymous = a->flags & MAP_ANONYMOUS;
+	s.huge = s.anonymous && a->flags & MAP_HUGETLB;
+	if (s.anonymous)
+		return s;
+	s.some = !sys_failed(sys_object(a->fd, &s.file));
+	s.anonymous = s.some && s.file.is_zero;
+	s.huge = s.some && s.file.is_large && sys_huge_bytes(a->fd);
+	return s;
+}
+
 static bool is_anonymous(const struct mmap_args *a)
 {
 	return a->flags & MAP_ANONYMOUS && !(a->flags & MAP_HUGETLB);
 }
 
+static void record_share(uintptr_t start, uintptr_t end, uint64_t offset,
+			 const struct shown *s, uint32_t site)
+{
+	uint32_t object = s->anonymous
+				  ? share_object_anonymous(end - start, site)
+				  : share_object(s->file.dev, s->file.ino,
+						 s->file.born_ns, site);
+
+	if (object && s->huge)
+		share_mark(object, OBJECT_HUGE, 0);
+	if (object && !s->anonymous) {
+		share_object_at(object)->size = s->file.size;
+		share_mark(object, s->file.links ? OBJECT_NAMED : 0,
+			   OBJECT_NAMED);
+	}
+
+	share_add(start, end, s->anonymous ? 0 : offset, object);
+}
+
 static void record_mmap(uintptr_t start, const struct mmap_args *a,
-			uint32_t site)
+			const struct shown *shown, uint32_t site)
 {
 	uintptr_t end = mapping_end(start, a);
 	struct region_tag tag = {.site = site};
 
+	share_clear(start, end);
+	if (shown->some)
+		record_share(start, end, (uint64_t)a->offset, shown, site);
 	if (!is_anonymous(a)) {
 		region_clear(start, end);
 		return;
@@ -159,6 +214,7 @@ static void *call_mmap(const struct mmap_args *a)
 
 void *track_mmap(const struct mmap_args *a, const struct unwind_start *caller)
 {
+	struct shown shown = shown_by(a);
 	bool anonymous = is_anonymous(a);
 	bool fixed = a->flags & MAP_FIXED;
 	bool waits = a->flags & (MAP_POPULATE | MAP_LOCKED);
@@ -167,9 +223,9 @@ void *track_mmap(const struct mmap_args *a, const struct unwind_start *caller)
 	void *result;
 	bool locked;
 
-	if (!anonymous && !fixed)
+	if (!anonymous && !fixed && !shown.some)
 		return call_mmap(a);
-	if (anonymous)
+	if (anonymous || shown.some)
 		site = site_here(a->flags & MAP_STACK ? KIND_STACK : KIND_MMAP,
 				 caller);
 	if (waits && !fixed) {
@@ -188,9 +244,17 @@ void *track_mmap(const struct mmap_args *a, const struct unwind_start *caller)
 		doubt(locked, (uintptr_t)a->addr,
 		      mapping_end((uintptr_t)a->addr, a), &nothing);
 	if (result != MAP_FAILED && locked)
-		record_mmap((uintptr_t)result, a, site);
+		record_mmap((uintptr_t)result, a, &shown, site);
 	leave(locked);
 	return result;
+}
+
+static void forget(uintptr_t start, uintptr_t end)
+{
+	if (start >= end)
+		return;
+	region_clear(start, end);
+	share_clear(start, end);
 }
 
 int track_munmap(void *addr, size_t len)
@@ -203,7 +267,7 @@ int track_munmap(void *addr, size_t len)
 	if (result && retreat(locked, err))
 		result = real.munmap(addr, len);
 	if (!result && locked) {
-		region_clear((uintptr_t)addr, page_up((uintptr_t)addr + len));
+		forget((uintptr_t)addr, page_up((uintptr_t)addr + len));
 		anonshim_registry->counters.unmaps++;
 	}
 	leave(locked);
@@ -217,6 +281,8 @@ static void record_growth(uintptr_t last, uintptr_t start, uintptr_t end)
 	struct region_tag tag;
 
 	region_clear(start, end);
+	/* behind what was moved: the old place may show nothing any more */
+	share_grow(start - 1, start, end);
 	if (!r || start >= end)
 		return;
 	tag = region_tag_of(region_at(last));
@@ -231,6 +297,8 @@ static void record_alias(uintptr_t old, uintptr_t start, uintptr_t end)
 	struct region_tag tag = r ? region_tag_of(r) : nothing;
 
 	region_clear(start, end);
+	share_clear(start, end);
+	share_alias(old, start, end);
 	if (r)
 		region_set(start, end, &tag);
 }
@@ -239,6 +307,9 @@ static void record_move(const struct mremap_args *a, uintptr_t new, size_t len)
 {
 	const struct region_tag unknown = {.site = site_unknown};
 	size_t copied = region_copy((uintptr_t)a->old, len, new);
+
+	share_clear(new, new + len);
+	share_copy((uintptr_t)a->old, len, new, !(a->flags & MREMAP_DONTUNMAP));
 
 	/* since 6.17 across holes, which leave what was at the new place */
 	if (copied < len && a->flags & MREMAP_FIXED && caps.files)
@@ -261,9 +332,9 @@ static void record_mremap(const struct mremap_args *a, uintptr_t new)
 	if (new_len > old_len)
 		record_growth(old + old_len - 1, new + old_len, new + new_len);
 	if (new == old)
-		region_clear(old + new_len, old + old_len);
+		forget(old + new_len, old + old_len);
 	else if (!(a->flags & MREMAP_DONTUNMAP))
-		region_clear(old, old + old_len);
+		forget(old, old + old_len);
 }
 
 static void *call_mremap(const struct mremap_args *a)
@@ -297,6 +368,19 @@ void *track_mremap(const struct mremap_args *a)
 		doubt_mremap(locked, a);
 	if (result != MAP_FAILED && locked)
 		record_mremap(a, (uintptr_t)result);
+	leave(locked);
+	return result;
+}
+
+int track_remap_file_pages(void *addr, size_t len, int prot, size_t page,
+			   int flags)
+{
+	uintptr_t start = page_down((uintptr_t)addr);
+	bool locked = enter();
+	int result = real.remap_file_pages(addr, len, prot, page, flags);
+
+	if (!result && locked)
+		share_turn(start, start + page_down(len), page * PAGE_BYTES);
 	leave(locked);
 	return result;
 }
@@ -410,7 +494,13 @@ int track_set_name(unsigned long addr, unsigned long len, const char *name)
 
 void track_confined(bool confined)
 {
+	static bool said;
+
 	if (confined) {
+		if (share_groups)
+			log_once(&said, "fork: the program confines itself; "
+					"from here on its children share memory"
+					" that is mapped twice");
 		/* wait for those who are in the middle of a record */
 		guard_enter();
 		if (lock_take(&registry_lock)) {

@@ -42,6 +42,8 @@ void *track_mmap(const struct mmap_args *args,
 		 const struct unwind_start *caller);
 int track_munmap(void *addr, size_t len);
 void *track_mremap(const struct mremap_args *args);
+int track_remap_file_pages(void *addr, size_t len, int prot, size_t page,
+			   int flags);
 int track_brk(void *end);
 void *track_sbrk(intptr_t increment);
 

@@ -34,7 +34,7 @@
 
 #define REGISTRY_MAGIC "anonshim\rregis\n" /* 15 characters and the NUL */
 #define REGISTRY_MAGIC_BYTES 16
-#define REGISTRY_VERSION 2
+#define REGISTRY_VERSION 3
 #define REGISTRY_SYMBOL "anonshim_registry"
 
 #define REGISTRY_CHUNKS 20
@@ -48,6 +48,7 @@ enum registry_table_id {
 	REGISTRY_ARENAS,
 	REGISTRY_CACHES,
 	REGISTRY_ACCOUNTS,
+	REGISTRY_OBJECTS,
 	REGISTRY_TABLES,
 };
 
@@ -177,6 +178,39 @@ struct registry_cache {
 struct registry_account {
 	int64_t live;
 	uint32_t site;
+	uint32_t reserved;
+};
+
+/* object.flags; 0: the slot is free */
+#define OBJECT_USED 0x1
+#define OBJECT_SEEN 0x2	     /* the writer's */
+#define OBJECT_ALIASED 0x4   /* was mapped at two addresses at once */
+#define OBJECT_FOREIGN 0x8   /* came from another process */
+#define OBJECT_SEALED 0x10   /* against writing: meant to be shared */
+#define OBJECT_SHARE 0x20    /* the program wants it shared with children */
+#define OBJECT_PRIVATE 0x40  /* and private to them */
+#define OBJECT_REGION 0x80   /* of anonshim_region_create() */
+#define OBJECT_ADVISED 0x100 /* madvise() said something of its mappings */
+#define OBJECT_NAMED                                                        \
+	0x200		  /* a file that had a name when it was mapped last \
+			   */
+#define OBJECT_HUGE 0x400 /* pages of hugetlbfs */
+
+/*
+ * What shared mappings show.  Changes as the regions do, under the same
+ * generation.
+ */
+struct registry_object {
+	uint64_t dev; /* as stat(2) has them; 0, 0: anonymous memory */
+	uint64_t ino;
+	int64_t born_ns; /* 0: not known */
+	uint64_t at;	 /* address of one mapping, if that is still there */
+	uint64_t low;	 /* offsets that were ever mapped */
+	uint64_t high;	 /* 0: none */
+	uint64_t size;	 /* bytes, when it was mapped or cut last */
+	uint32_t flags;
+	uint32_t site; /* that mapped it first */
+	int32_t fd;    /* OBJECT_REGION: its descriptor */
 	uint32_t reserved;
 };
 

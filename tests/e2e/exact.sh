@@ -12,7 +12,7 @@ test_one_thread() { # 300 s
 
 test_four_threads() { # 300 s
 	slow
-	random_map 2 100000 4
+	random_map 2 "$(less 20000 100000)" 4
 	[[ $E2E_LAB ]] || random_map 3 100000 4
 }
 

@@ -61,7 +61,8 @@ test_short_threads_of_python() {
 		    kept = [threading.Lock() for _ in range(50)]
 		    time.sleep(0.001 * (n % 3))
 		for _ in range(300):
-		    ts = [threading.Thread(target=run, args=(i,)) for i in range(8)]
+		    ts = [threading.Thread(target=run, args=(i,))
+		          for i in range(8)]
 		    [t.start() for t in ts]
 		    [t.join() for t in ts]
 	EOF

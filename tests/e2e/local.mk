@@ -17,7 +17,22 @@ e2e_victims = \
 	tests/victims/errnos \
 	tests/victims/execs_itself \
 	tests/victims/exits \
+	tests/victims/fork_alias \
+	tests/victims/fork_api \
+	tests/victims/fork_api_linked \
+	tests/victims/fork_handlers \
+	tests/victims/fork_jit \
+	tests/victims/fork_keeps \
+	tests/victims/fork_limits \
+	tests/victims/fork_order \
+	tests/victims/fork_pins \
+	tests/victims/fork_plain \
+	tests/victims/fork_ring \
+	tests/victims/fork_ring_linked \
+	tests/victims/fork_shared \
 	tests/victims/fork_storm \
+	tests/victims/fork_told \
+	tests/victims/fork_ways \
 	tests/victims/forks \
 	tests/victims/has_names \
 	tests/victims/heap_check \
@@ -43,6 +58,8 @@ e2e_victims = \
 	tests/victims/own_name \
 	tests/victims/random_map \
 	tests/victims/raw_calls \
+	tests/victims/ring_buffer \
+	tests/victims/ring_buffer_plain \
 	tests/victims/sandboxed \
 	tests/victims/scribbles \
 	tests/victims/secure \
@@ -56,6 +73,18 @@ e2e_victims = \
 	tests/victims/wrapped
 check_PROGRAMS += $(e2e_victims)
 
+tests_victims_fork_alias_SOURCES = tests/victims/fork_alias.c \
+	tests/victims/fork_disturb.h tests/victims/fork_help.h \
+	tests/victims/fork_object.h
+# With the library, and with what it declares weak.
+tests_victims_fork_api_linked_SOURCES = tests/victims/fork_api.c
+tests_victims_fork_api_linked_LDADD = $(tests_victims_secure_LDADD)
+tests_victims_fork_api_linked_LDFLAGS = $(tests_victims_secure_LDFLAGS)
+EXTRA_tests_victims_fork_api_linked_DEPENDENCIES = libanonshim.la
+tests_victims_fork_ring_linked_SOURCES = tests/victims/fork_ring.c
+tests_victims_fork_ring_linked_LDADD = $(tests_victims_secure_LDADD)
+tests_victims_fork_ring_linked_LDFLAGS = $(tests_victims_secure_LDFLAGS)
+EXTRA_tests_victims_fork_ring_linked_DEPENDENCIES = libanonshim.la
 tests_victims_random_map_SOURCES = tests/victims/random_map.c \
 	tests/victims/map_compare.h tests/victims/map_operations.h \
 	tests/victims/registry_look.h
@@ -76,6 +105,8 @@ tests_victims_malloc_own_free_SOURCES = tests/victims/malloc_own.c
 tests_victims_malloc_own_free_CFLAGS = $(e2e_no_builtin) -DOWNS_FREE
 tests_victims_malloc_space_CFLAGS = $(e2e_no_builtin)
 tests_victims_malloc_threads_CFLAGS = $(e2e_no_builtin)
+tests_victims_ring_buffer_plain_SOURCES = tests/victims/ring_buffer.c
+tests_victims_ring_buffer_plain_CPPFLAGS = $(AM_CPPFLAGS) -DRING_PLAIN
 tests_victims_statically_LDFLAGS = -all-static
 tests_victims_secure_LDADD = $(abs_top_builddir)/.libs/libanonshim.so
 tests_victims_secure_LDFLAGS = -Wl,--no-as-needed \
@@ -128,7 +159,9 @@ EXTRA_DIST += \
 	tests/e2e/ask.py \
 	tests/e2e/packages \
 	tests/e2e/bad_input.sh tests/e2e/bss.sh tests/e2e/cores.sh \
-	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/heap.sh \
+	tests/e2e/exact.sh tests/e2e/exports.sh tests/e2e/fork.sh \
+	tests/e2e/fork_programs.sh tests/e2e/fork_report.sh \
+	tests/e2e/fork_shared.sh tests/e2e/heap.sh \
 	tests/e2e/heap_programs.sh \
 	tests/e2e/limits.sh tests/e2e/names.sh tests/e2e/options.sh \
 	tests/e2e/programs.sh tests/e2e/runs.sh tests/e2e/stacks.sh \

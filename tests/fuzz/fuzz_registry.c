@@ -9,6 +9,7 @@
  */
 #include "tool/registry_read.h"
 
+#include "tool/fork_policy.h"
 #include "tool/heap_live.h"
 
 #include <errno.h>
@@ -47,6 +48,7 @@ static void put_right(struct registry_head *head)
 		[REGISTRY_ARENAS] = sizeof(struct registry_arena),
 		[REGISTRY_CACHES] = sizeof(struct registry_cache),
 		[REGISTRY_ACCOUNTS] = sizeof(struct registry_account),
+		[REGISTRY_OBJECTS] = sizeof(struct registry_object),
 	};
 
 	if (head->magic[0] & 1)
@@ -100,6 +102,44 @@ static void check_heap(const struct registry *reg)
 	free(live);
 }
 
+static void decide(const struct registry *reg,
+		   const struct fork_options *options,
+		   const struct registry_object *object)
+{
+	static const struct registry_site none;
+	const struct registry_site *site =
+		object->site ? &reg->sites[object->site] : &none;
+	struct fork_object o = {
+		.flags = object->flags,
+		.named = (enum fork_known)(object->low % 3),
+		.sealed = (enum fork_known)(object->high % 3),
+		.name = registry_string(reg, object->dev),
+		.site_name = registry_string(reg, site->name),
+		.owner = registry_string(reg, site->owner),
+		.symbol = registry_string(reg, site->symbol),
+	};
+
+	read_to_end(fork_decide(options, &o).why);
+}
+
+static void check_objects(const struct registry *reg)
+{
+	struct fork_options options;
+
+	fork_options_read(&options, registry_string(reg, reg->head.options));
+	for (uint64_t i = 0; i < reg->nobjects; i++) {
+		const struct registry_object *o = &reg->objects[i];
+
+		if (!(o->flags & OBJECT_USED) || o->size > INT64_MAX ||
+		    o->at % reg->head.page_bytes ||
+		    (o->site && o->site >= reg->nsites))
+			abort();
+		decide(reg, &options, o);
+	}
+	if (reg->no_objects && (reg->nobjects || !reg->bad))
+		abort();
+}
+
 static void check(const struct registry *reg)
 {
 	uint64_t end = 0;
@@ -144,6 +184,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!registry_read(&reg, &f.space, BASE)) {
 		check(&reg);
 		check_heap(&reg);
+		check_objects(&reg);
 	}
 	registry_destroy(&reg);
 	free(copy);

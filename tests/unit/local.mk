@@ -20,6 +20,13 @@ shim_unit_tests = \
 	tests/unit/test_caps \
 	tests/unit/test_cfi \
 	tests/unit/test_config \
+	tests/unit/test_cow \
+	tests/unit/test_share \
+	tests/unit/test_fdlist \
+	tests/unit/test_cow_policy \
+	tests/unit/test_cow_child \
+	tests/unit/test_cow_faults \
+	tests/unit/test_cow_race \
 	tests/unit/test_faults \
 	tests/unit/test_fmt \
 	tests/unit/test_glob \
@@ -71,6 +78,46 @@ tests_unit_test_config_SOURCES = tests/unit/test_config.c
 tests_unit_test_config_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_config_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_config_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_cow_SOURCES = tests/unit/test_cow.c \
+	tests/unit/test_cow_fixture.h
+tests_unit_test_cow_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cow_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cow_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_share_SOURCES = tests/unit/test_share.c
+tests_unit_test_share_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_share_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_share_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_fdlist_SOURCES = tests/unit/test_fdlist.c
+tests_unit_test_fdlist_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_fdlist_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_fdlist_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_cow_policy_SOURCES = tests/unit/test_cow_policy.c \
+	tests/unit/test_cow_fixture.h
+tests_unit_test_cow_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cow_policy_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cow_policy_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_cow_child_SOURCES = tests/unit/test_cow_child.c \
+	tests/unit/test_cow_fixture.h
+tests_unit_test_cow_child_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cow_child_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cow_child_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_cow_faults_SOURCES = tests/unit/test_cow_faults.c \
+	tests/unit/test_cow_fixture.h
+tests_unit_test_cow_faults_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cow_faults_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cow_faults_LDADD = $(UNIT_LDADD)
+
+# No Criterion in this one.
+tests_unit_test_cow_race_SOURCES = tests/unit/test_cow_race.c
+tests_unit_test_cow_race_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cow_race_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cow_race_LDADD = tests/unit/libshimcore.a
 
 tests_unit_test_faults_SOURCES = tests/unit/test_faults.c
 tests_unit_test_faults_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -253,8 +300,10 @@ tests_unit_test_unwind_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_unwind_LDADD = $(UNIT_LDADD) $(ORACLE_LIBS)
 
 tool_unit_tests = \
+	tests/unit/test_tool_alias \
 	tests/unit/test_tool_attribute \
 	tests/unit/test_tool_elf_core \
+	tests/unit/test_tool_fork_policy \
 	tests/unit/test_tool_heap \
 	tests/unit/test_tool_label \
 	tests/unit/test_tool_process \
@@ -267,6 +316,11 @@ tool_unit_tests = \
 	tests/unit/test_tool_text \
 	tests/unit/test_tool_vma
 
+tests_unit_test_tool_alias_SOURCES = tests/unit/test_tool_alias.c \
+	tests/unit/test_tool_fixture.h
+tests_unit_test_tool_alias_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_alias_LDADD = $(TOOL_UNIT_LDADD)
+
 tests_unit_test_tool_attribute_SOURCES = tests/unit/test_tool_attribute.c \
 	tests/unit/test_tool_fixture.h
 tests_unit_test_tool_attribute_CFLAGS = $(UNIT_CFLAGS)
@@ -276,6 +330,10 @@ tests_unit_test_tool_elf_core_SOURCES = tests/unit/test_tool_elf_core.c \
 	tests/unit/test_tool_fixture.h
 tests_unit_test_tool_elf_core_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_tool_elf_core_LDADD = $(TOOL_UNIT_LDADD)
+
+tests_unit_test_tool_fork_policy_SOURCES = tests/unit/test_tool_fork_policy.c
+tests_unit_test_tool_fork_policy_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tool_fork_policy_LDADD = $(TOOL_UNIT_LDADD)
 
 tests_unit_test_tool_heap_SOURCES = tests/unit/test_tool_heap.c \
 	tests/unit/test_tool_fixture.h

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static struct procmap_vma vma;
@@ -32,9 +33,41 @@ Test(procmaps, a_file)
 		     0);
 	cr_assert(vma.start == 0x7f1000 && vma.end == 0x7f3000);
 	cr_assert(!vma.writable && !vma.shared);
+	cr_assert(vma.readable && vma.executable);
+	cr_assert_eq(vma.offset, 0x1000);
+	cr_assert(vma.major == 0xfe && vma.minor == 1);
 	cr_assert_eq(vma.inode, 1234567);
 	cr_assert_str_eq(vma.name, "/usr/lib/libfoo bar.so (deleted)");
 	cr_assert(!procmap_anonymous(&vma));
+}
+
+static bool has(const char *mode, bool r, bool w, bool x, bool s)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "1000-2000 %s 00000000 00:01 7 ", mode);
+	cr_assert_eq(parse(line), 0);
+	return vma.readable == r && vma.writable == w && vma.executable == x &&
+	       vma.shared == s;
+}
+
+Test(procmaps, modes)
+{
+	cr_assert(has("---p", false, false, false, false));
+	cr_assert(has("r--s", true, false, false, true));
+	cr_assert(has("-w-p", false, true, false, false));
+	cr_assert(has("--xs", false, false, true, true));
+	cr_assert(has("rwxs", true, true, true, true));
+}
+
+Test(procmaps, large_numbers)
+{
+	cr_assert_eq(parse("1000-2000 rw-s 1fffffffff000 fffff:fffff "
+			   "18446744073709551615 /x"),
+		     0);
+	cr_assert_eq(vma.offset, UINT64_C(0x1fffffffff000));
+	cr_assert(vma.major == 0xfffff && vma.minor == 0xfffff);
+	cr_assert_eq(vma.inode, UINT64_MAX);
 }
 
 static bool anonymous(const char *line)
@@ -226,9 +259,33 @@ static void agree(const struct procmap_vma *v, void *arg)
 	cr_assert_eq(asked.inode, found.inode);
 	cr_assert_eq(asked.shared, found.shared);
 	cr_assert_eq(asked.writable, found.writable);
+	cr_assert_eq(asked.readable, found.readable);
+	cr_assert_eq(asked.executable, found.executable);
+	cr_assert_eq(asked.offset, found.offset);
+	cr_assert_eq(asked.major, found.major);
+	cr_assert_eq(asked.minor, found.minor);
 	cr_assert_eq(procmap_anonymous(&asked), procmap_anonymous(&found), "%s",
 		     found.name);
 	++*n;
+}
+
+/* What a mapping of a file shows of it, and where. */
+Test(procmaps, offset_and_device_of_a_file)
+{
+	int fd = open("/proc/self/exe", O_RDONLY);
+	struct stat st;
+	void *p = mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd,
+		       3 * (off_t)PAGE);
+
+	cr_assert_neq(p, MAP_FAILED);
+	cr_assert_eq(fstat(fd, &st), 0);
+	cr_assert_eq(procmaps_find((uintptr_t)p, &vma), 0);
+	cr_assert_eq(vma.offset, 3 * PAGE);
+	cr_assert_eq(vma.inode, st.st_ino);
+	cr_assert(vma.readable && vma.executable && !vma.writable);
+	cr_assert(vma.shared);
+	if (vma.major == major(st.st_dev)) /* else btrfs or the like */
+		cr_assert_eq(vma.minor, minor(st.st_dev));
 }
 
 Test(procmaps, query_and_find_agree)

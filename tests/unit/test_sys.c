@@ -9,10 +9,13 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -157,4 +160,104 @@ Test(mem, pages)
 	cr_assert_eq(page_up(PAGE), PAGE);
 	cr_assert_eq(page_down(PAGE - 1), 0);
 	cr_assert_eq(page_down(PAGE), PAGE);
+}
+
+/* Objects ------------------------------------------------------------------ */
+
+Test(sys, objects)
+{
+	int fd = memfd_create("x", 0);
+	struct sys_object o;
+	struct stat st;
+
+	cr_assert_eq(ftruncate(fd, 10 * PAGE), 0);
+	cr_assert_eq(pwrite(fd, "x", 1, 3 * PAGE), 1);
+	fstat(fd, &st);
+	cr_assert_eq(sys_object(fd, &o), 0);
+	cr_assert(o.dev == st.st_dev && o.ino == st.st_ino);
+	cr_assert_eq(o.size, 10 * PAGE);
+	cr_assert_eq(o.held, PAGE, "holes hold nothing");
+	cr_assert_eq(o.links, 0);
+	cr_assert(!o.is_zero);
+	cr_assert_eq(sys_huge_bytes(fd), 0);
+}
+
+Test(sys, objects_with_names)
+{
+	char path[] = "/tmp/anonshim-XXXXXX";
+	int fd = mkstemp(path);
+	struct sys_object o;
+
+	cr_assert_eq(sys_object(fd, &o), 0);
+	cr_assert_eq(o.links, 1);
+	unlink(path);
+	cr_assert_eq(sys_object(fd, &o), 0);
+	cr_assert_eq(o.links, 0);
+}
+
+Test(sys, what_is_no_object)
+{
+	struct sys_object o;
+	int ends[2];
+
+	cr_assert_eq(sys_object(open("/dev/zero", O_RDWR), &o), 0);
+	cr_assert(o.is_zero);
+	cr_assert_eq(pipe(ends), 0);
+	cr_assert_eq(sys_object(ends[0], &o), -EINVAL);
+	cr_assert_eq(sys_object(open("/dev/null", O_RDWR), &o), -EINVAL);
+	cr_assert_eq(sys_object(open("/", O_RDONLY), &o), -EINVAL);
+	cr_assert_eq(sys_object(-1, &o), -EBADF);
+	cr_assert_eq(sys_huge_bytes(-1), 0);
+}
+
+Test(sys, huge_pages_have_their_size)
+{
+	int fd = memfd_create("x", MFD_HUGETLB | MFD_HUGE_2MB);
+	struct sys_object o;
+
+	if (fd < 0)
+		cr_skip("no hugetlbfs");
+	cr_assert_eq(sys_huge_bytes(fd), 2 << 20);
+	cr_assert_eq(sys_object(fd, &o), 0);
+	cr_assert(o.is_large);
+}
+
+static void *wait_for_end(void *arg)
+{
+	char c;
+
+	return read(*(int *)arg, &c, 1) ? arg : NULL;
+}
+
+Test(sys, threads_are_counted)
+{
+	unsigned before = sys_threads();
+	pthread_t thread[5];
+	int ends[2];
+
+	cr_assert_geq(before, 1);
+	cr_assert_eq(pipe(ends), 0);
+	for (int i = 0; i < 5; i++)
+		pthread_create(&thread[i], NULL, wait_for_end, &ends[0]);
+	cr_assert_eq(sys_threads(), before + 5);
+	close(ends[1]);
+	for (int i = 0; i < 5; i++)
+		pthread_join(thread[i], NULL);
+	/* pthread_join() does not wait for the kernel's record to go */
+	for (int i = 0; i < 1000 && sys_threads() != before; i++)
+		usleep(1000);
+	cr_assert_eq(sys_threads(), before);
+	fault_set(SYS_newfstatat, -ENOENT, 0, -1);
+	cr_assert_eq(sys_threads(), 1);
+}
+
+Test(sys, limits)
+{
+	struct rlimit64 was;
+	struct rlimit64 to = {12345, RLIM64_INFINITY};
+
+	cr_assert_eq(sys_rlimit(RLIMIT_FSIZE, &to, &was), 0);
+	cr_assert_eq(sys_rlimit(RLIMIT_FSIZE, &was, &to), 0);
+	cr_assert_eq(to.rlim_cur, 12345);
+	cr_assert_eq(sys_rlimit(-1, NULL, &was), -EINVAL);
 }

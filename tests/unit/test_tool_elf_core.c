@@ -331,6 +331,7 @@ static void put_registry(void)
 		[REGISTRY_ARENAS] = sizeof(struct registry_arena),
 		[REGISTRY_CACHES] = sizeof(struct registry_cache),
 		[REGISTRY_ACCOUNTS] = sizeof(struct registry_account),
+		[REGISTRY_OBJECTS] = sizeof(struct registry_object),
 	};
 
 	for (int i = 0; i < REGISTRY_TABLES; i++) {

@@ -75,6 +75,7 @@ struct fake_registry {
 	struct registry_arena arenas[8];
 	struct registry_cache caches[8];
 	struct registry_account accounts[16];
+	struct registry_object objects[16];
 };
 
 static inline void fake_table(struct fake_registry *fake, int id, size_t bytes,
@@ -119,6 +120,8 @@ static inline void fake_registry_init(struct fake_registry *fake)
 		   fake->caches, sizeof(fake->caches));
 	fake_table(fake, REGISTRY_ACCOUNTS, sizeof(fake->accounts[0]), 16,
 		   fake->accounts, sizeof(fake->accounts));
+	fake_table(fake, REGISTRY_OBJECTS, sizeof(fake->objects[0]), 16,
+		   fake->objects, sizeof(fake->objects));
 	regions->chunk[1] = regions->chunk[0] + 0x1000;
 	regions->chunk[2] = regions->chunk[0] + 0x2000;
 	fake_map(&fake->memory, regions->chunk[1], fake->regions[1],
@@ -204,6 +207,18 @@ static inline struct registry_account *fake_account(struct fake_registry *fake,
 	account->site = site;
 	account->live = live;
 	return account;
+}
+
+/* A new shared object. */
+static inline struct registry_object *fake_object(struct fake_registry *fake,
+						  uint32_t flags, uint32_t site)
+{
+	struct registry_table *table = &fake->head.table[REGISTRY_OBJECTS];
+	struct registry_object *object = &fake->objects[table->count++];
+
+	object->flags = OBJECT_USED | flags;
+	object->site = site;
+	return object;
 }
 
 #endif

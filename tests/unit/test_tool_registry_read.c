@@ -142,26 +142,27 @@ Test(tool_registry_read, refuses_a_damaged_head)
 #undef REFUSED
 }
 
-/* The heap's tables: regions are known without them. */
-Test(tool_registry_read, does_without_a_damaged_table_of_the_heap)
+/* Of the heap and of shared objects: regions are known without them. */
+Test(tool_registry_read, does_without_a_damaged_table_that_can_be_spared)
 {
 	const struct registry_head good = fake.head;
 
-#define SPARED(damage)                                            \
-	do {                                                      \
-		fake.head = good;                                 \
-		damage;                                           \
-		cr_assert_eq(read_fake(), 0, #damage);            \
-		cr_assert_eq(reg.bad, 1, #damage);                \
-		cr_assert_eq(reg.nregions, 3, #damage);           \
-		cr_assert(reg.narenas <= 1 && reg.ncaches == 0 && \
-				  reg.naccounts == 0,             \
-			  #damage);                               \
-		cr_assert_eq(registry_arena(&reg, 1), 0);         \
-		registry_destroy(&reg);                           \
+#define SPARED(damage)                                                         \
+	do {                                                                   \
+		fake.head = good;                                              \
+		damage;                                                        \
+		cr_assert_eq(read_fake(), 0, #damage);                         \
+		cr_assert_eq(reg.bad, 1, #damage);                             \
+		cr_assert_eq(reg.nregions, 3, #damage);                        \
+		cr_assert(reg.narenas <= 1 && reg.ncaches == 0 &&              \
+				  reg.naccounts == 0 && reg.nobjects == 0,     \
+			  #damage);                                            \
+		cr_assert_eq(reg.no_objects, id == REGISTRY_OBJECTS, #damage); \
+		cr_assert_eq(registry_arena(&reg, 1), 0);                      \
+		registry_destroy(&reg);                                        \
 	} while (0)
 
-	for (int id = REGISTRY_ARENAS; id <= REGISTRY_ACCOUNTS; id++) {
+	for (int id = REGISTRY_ARENAS; id <= REGISTRY_OBJECTS; id++) {
 		struct registry_table *table = &fake.head.table[id];
 
 		SPARED(table->elem_bytes++);
@@ -236,11 +237,37 @@ Test(tool_registry_read, leaves_out_what_of_the_heap_makes_no_sense)
 	cr_assert_eq(reg.accounts[0].live, -1);
 }
 
+Test(tool_registry_read, reads_shared_objects)
+{
+	fake_object(&fake, OBJECT_ALIASED, 2)->ino = 7;
+	fake_object(&fake, 0, 0)->flags = 0; /* a free slot */
+	fake_object(&fake, OBJECT_FOREIGN, 0)->size = 8192;
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.bad, 0);
+	cr_assert_not(reg.no_objects);
+	cr_assert_eq(reg.nobjects, 2);
+	cr_assert_eq(reg.objects[0].flags, OBJECT_USED | OBJECT_ALIASED);
+	cr_assert_eq(reg.objects[0].site, 2);
+	cr_assert_eq(reg.objects[0].ino, 7);
+	cr_assert_eq(reg.objects[1].size, 8192);
+}
+
+Test(tool_registry_read, leaves_out_objects_that_make_no_sense)
+{
+	fake_object(&fake, 0, 1)->at = 5;
+	fake_object(&fake, 0, 1)->size = UINT64_MAX;
+	fake_object(&fake, OBJECT_ALIASED, 9999);
+	cr_assert_eq(read_fake(), 0);
+	cr_assert_eq(reg.bad, 3);
+	cr_assert_eq(reg.nobjects, 1);
+	cr_assert_eq(reg.objects[0].site, 0);
+}
+
 Test(tool_registry_read, says_which_version_it_met)
 {
 	fake.head.version = 9;
 	cr_assert_eq(read_fake(), -EBADMSG);
-	cr_assert_str_eq(reg.why, "its version is 9 and this tool reads 2");
+	cr_assert_str_eq(reg.why, "its version is 9 and this tool reads 3");
 }
 
 /* The heap is read first and would be there, unchecked. */
@@ -248,9 +275,11 @@ Test(tool_registry_read, leaves_nothing_behind_that_was_not_checked)
 {
 	fake_cache(&fake, fake_arena(&fake, 1, 0, 1), 1)->arena = UINT32_MAX;
 	fake_account(&fake, UINT32_MAX, 1);
+	fake_object(&fake, 0, UINT32_MAX);
 	fake.head.table[REGISTRY_SITES].chunk[0] = 0x1234;
 	cr_assert_eq(read_fake(), -EBADMSG);
 	cr_assert_eq(reg.narenas + reg.ncaches + reg.naccounts, 0);
+	cr_assert_eq(reg.nobjects, 0);
 	cr_assert_eq(reg.nregions, 0);
 	cr_assert_neq(reg.why[0], '\0');
 }

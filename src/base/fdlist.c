@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The descriptors of this process; see fdlist.h.
+ */
+#include "base/fdlist.h"
+
+#include "base/fmt.h"
+#include "base/sys.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+/* Small, for it lives on stacks of unknown size. */
+#define BUF_BYTES 2048
+
+/* As the kernel has it: struct linux_dirent64. */
+struct entry {
+	uint64_t ino;
+	int64_t offset;
+	uint16_t bytes;
+	uint8_t type;
+	char name[];
+};
+
+static void split(const char *buf, size_t len, int own, fdlist_each *each,
+		  void *arg)
+{
+	size_t at = 0;
+
+	while (at + sizeof(struct entry) <= len) {
+		const struct entry *e = (const void *)(buf + at);
+		const char *p = e->name;
+		uint64_t fd;
+
+		if (!fmt_parse_u64(&p, p + strlen(p), 10, &fd) && !*p &&
+		    fd != (uint64_t)own)
+			each((int)fd, arg);
+		at += e->bytes;
+	}
+}
+
+int fdlist_read(fdlist_each *each, void *arg)
+{
+	_Alignas(struct entry) char buf[BUF_BYTES];
+	long fd = sys_open("/proc/self/fd", O_RDONLY | O_DIRECTORY, 0);
+	long n;
+
+	if (sys_failed(fd))
+		return (int)fd;
+	while ((n = sys_call(SYS_getdents64, fd, (long)buf, sizeof(buf), 0, 0,
+			     0)) > 0)
+		split(buf, (size_t)n, (int)fd, each, arg);
+	sys_close((int)fd);
+	return (int)n;
+}

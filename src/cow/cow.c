@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a child of fork gets of shared memory; see cow.h.
+ */
+#include "cow/cow.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "cow/plan.h"
+#include "env/caps.h"
+#include "env/config.h"
+#include "track/namer.h"
+#include "track/region.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+bool cow_always;
+
+void cow_start(void)
+{
+	cow_always = CONFIG_NUMBER(fork) == FORK_ALL || *CONFIG_TEXT(private);
+}
+
+/* fork() fails with these only. */
+static int as_of_fork(int result)
+{
+	switch (result) {
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOSPC:
+	case -EFBIG:
+		return -ENOMEM;
+	}
+	return -EAGAIN;
+}
+
+/*
+ * A limit on the size of files is for what the program writes, and ends it with
+ * a signal.  Returns 1 where it has to be put back, 0, or -errno.
+ */
+static int limit_lift(const struct cow_plan *plan, struct rlimit64 *was)
+{
+	struct rlimit64 now;
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->wanted &&
+		    COW_OBJECT(plan, i)->size > most)
+			most = COW_OBJECT(plan, i)->size;
+	if (sys_failed(sys_rlimit(RLIMIT_FSIZE, NULL, was)) ||
+	    was->rlim_cur >= most)
+		return 0;
+	if (was->rlim_max < most)
+		return -EFBIG;
+	now = *was;
+	now.rlim_cur = now.rlim_max;
+	return sys_failed(sys_rlimit(RLIMIT_FSIZE, &now, NULL)) ? -EFBIG : 1;
+}
+
+/* STEP, which writes. */
+static int unlimited(int (*step)(struct cow_plan *), struct cow_plan *plan)
+{
+	struct rlimit64 was;
+	int lifted = limit_lift(plan, &was);
+	int result = lifted < 0 ? lifted : step(plan);
+
+	if (lifted > 0)
+		sys_rlimit(RLIMIT_FSIZE, &was, NULL);
+	return result;
+}
+
+static struct cow_plan *plan_new(void)
+{
+	long p = sys_mmap(NULL, sizeof(struct cow_plan), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct cow_plan *plan = (struct cow_plan *)p;
+
+	if (sys_failed(p))
+		return NULL;
+	plan->writers = -1;
+	return plan;
+}
+
+void cow_free(struct cow_plan *plan)
+{
+	cow_writers_release(plan);
+	cow_drop(plan);
+	sys_munmap(plan, page_up(sizeof(*plan)));
+}
+
+static bool anything(const struct cow_plan *plan)
+{
+	for (size_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->wanted)
+			return true;
+	return false;
+}
+
+int cow_reserve(struct cow_plan **to, bool late)
+{
+	int result;
+
+	*to = NULL;
+	if (!region_lock_take())
+		return -EAGAIN;
+	result = cow_reserve_locked(to, late);
+	region_lock_drop();
+	return result;
+}
+
+int cow_reserve_locked(struct cow_plan **to, bool late)
+{
+	static bool said;
+	struct cow_plan *plan = plan_new();
+	int result;
+
+	*to = NULL;
+	if (!plan)
+		return -ENOMEM;
+	plan->late = late;
+	result = caps.files ? cow_gather(plan) : -EPERM;
+	if (result == -ENOENT || result == -EACCES || result == -EPERM) {
+		log_once(&said, "fork: memory that is mapped twice cannot be "
+				"found without /proc; children share it");
+		result = 0;
+	} else if (!result && anything(plan)) {
+		result = unlimited(cow_make, plan);
+		if (!result) {
+			*to = plan;
+			return 0;
+		}
+	}
+	cow_free(plan);
+	return result ? as_of_fork(result) : 0;
+}
+
+int cow_freeze(struct cow_plan *plan, bool locked)
+{
+	int result = 0;
+
+	if (plan->late && !locked) {
+		result = -EAGAIN;
+	} else if (plan->late) {
+		result = cow_gather_again(plan);
+		if (!result) {
+			cow_writers_hold(plan);
+			result = unlimited(cow_make, plan);
+		}
+	} else {
+		cow_writers_hold(plan);
+	}
+	if (!result)
+		result = unlimited(cow_copy, plan);
+	plan->frozen = true;
+	plan->error = result ? as_of_fork(result) : 0;
+	return plan->error;
+}
+
+void cow_parent(struct cow_plan *plan)
+{
+	cow_writers_release(plan);
+}
+
+/* Not kept from its parent by MADV_DONTFORK, nor unmapped since. */
+static bool is_mapped(const struct cow_map *m)
+{
+	return !sys_failed(sys_call(SYS_msync, (long)m->start,
+				    (long)(m->end - m->start), MS_ASYNC, 0, 0,
+				    0));
+}
+
+static long map_renew(const struct cow_plan *plan, const struct cow_map *m)
+{
+	const struct cow_object *o = COW_OBJECT(plan, m->object);
+	long result;
+
+	if (!is_mapped(m)) {
+		share_clear(m->start, m->end);
+		region_clear(m->start, m->end);
+		return 0;
+	}
+	result = sys_mmap((void *)m->start, m->end - m->start, m->prot,
+			  MAP_SHARED | MAP_FIXED | MAP_NORESERVE, o->new,
+			  (off_t)m->offset);
+	if (sys_failed(result))
+		return result;
+	if (m->advice)
+		cow_advise(m);
+	/* it is a file's memory now, unless its name hides that */
+	if (!m->label[0] || !namer_label(m->start, m->end, m->label))
+		region_clear(m->start, m->end);
+	return 0;
+}
+
+/* Descriptor F, if it still is what it was. */
+static long fd_renew(const struct cow_plan *plan, const struct cow_fd *f)
+{
+	const struct cow_object *o = COW_OBJECT(plan, f->object);
+	struct sys_object now;
+
+	if (sys_failed(sys_object(f->number, &now)) || now.ino != o->ino ||
+	    now.dev != o->dev)
+		return 0;
+	return sys_call(SYS_dup3, f->copy, f->number,
+			f->cloexec ? O_CLOEXEC : 0, 0, 0, 0);
+}
+
+/* When it is mapped: some seals let nobody map it to write to any more. */
+static void object_renew(const struct cow_object *o)
+{
+	struct sys_object now;
+
+	if (o->wanted && o->seals)
+		sys_call(SYS_fcntl, o->new, F_ADD_SEALS, o->seals, 0, 0, 0);
+	if (o->wanted && o->id && !sys_failed(sys_object(o->new, &now)))
+		share_renew(o->id, now.dev, now.ino, now.born_ns, o->size);
+}
+
+/* Half of a copy is worse than no child. */
+static _Noreturn void end_child(void)
+{
+	log_text("fork: the kernel has no memory for the child's copies of "
+		 "shared memory; the child ends");
+	for (;;)
+		sys_call(SYS_exit_group, 127, 0, 0, 0, 0, 0);
+}
+
+void cow_child(struct cow_plan *plan)
+{
+	if (plan->error) /* fork() will say so */
+		for (;;)
+			sys_call(SYS_exit_group, 127, 0, 0, 0, 0, 0);
+	cow_writers_in_child(plan);
+	for (size_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->wanted &&
+		    !cow_is_new(COW_OBJECT(plan, i)))
+			end_child();
+	for (size_t i = 0; i < plan->maps.n; i++)
+		if (sys_failed(map_renew(plan, COW_MAP(plan, i))))
+			end_child();
+	for (size_t i = 0; i < plan->fds.n; i++)
+		if (sys_failed(fd_renew(plan, COW_FD(plan, i))))
+			end_child();
+	for (size_t i = 0; i < plan->objects.n; i++)
+		object_renew(COW_OBJECT(plan, i));
+	cow_free(plan);
+}
+
+bool cow_is_late(const struct cow_plan *plan)
+{
+	return plan->late;
+}
+
+bool cow_is_frozen(const struct cow_plan *plan)
+{
+	return plan->frozen;
+}
+
+int cow_error(const struct cow_plan *plan)
+{
+	return plan->error;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a child of fork gets of shared memory: copies of its own, at the same
+ * addresses, of the objects that the policy (policy.h) names.
+ *
+ * The parent copies before it forks, so that what fails is fork() and not a
+ * child.  A copy has two steps, for handlers that the program registered with
+ * pthread_atfork() run between them: cow_reserve() finds the objects and makes
+ * new ones, cow_freeze() holds other threads' writes and fills them.  Then
+ *comes the fork; cow_child() maps the new objects over all aliases and puts
+ *them behind all descriptors, cow_parent() lets go.
+ *
+ *	struct cow_plan *plan;
+ *	int result = cow_reserve(&plan);
+ *	...handlers...
+ *	result = cow_freeze(plan);
+ *	...fork...
+ *	cow_child(plan) or cow_parent(plan)
+ *
+ * Contract: all with signals blocked and the thread busy (guard.h);
+ * cow_freeze() to cow_parent() with the region map's lock held, which the child
+ * has too.  A failure leaves nothing behind but the plan, which is the
+ * caller's to drop.
+ */
+#ifndef ANONSHIM_COW_COW_H
+#define ANONSHIM_COW_COW_H
+
+#include "track/share.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cow_plan;
+
+/* Once, at start-up, after life_start(). */
+void cow_start(void);
+
+/* Whether a fork has anything to copy, as far as is known at once. */
+extern bool cow_always;
+static inline bool cow_wanted(void)
+{
+	return __builtin_expect(cow_always, 0) ||
+	       __builtin_expect(
+		       __atomic_load_n(&share_groups, __ATOMIC_RELAXED) != 0,
+		       0);
+}
+
+/*
+ * Returns 0 or -ENOMEM, -EAGAIN; *PLAN is NULL where there is nothing to copy,
+ * or where that failed.  LATE: others may write between this and cow_freeze(),
+ * which looks again; else that comes next.
+ */
+int cow_reserve(struct cow_plan **plan, bool late);
+/* The same with the map's lock held. */
+int cow_reserve_locked(struct cow_plan **plan, bool late);
+
+/*
+ * LOCKED: whether the map's lock could be had, which a late one needs.  Returns
+ * 0 or -ENOMEM, -EAGAIN: the plan is good for cow_parent() only.
+ */
+int cow_freeze(struct cow_plan *plan, bool locked);
+
+bool cow_is_late(const struct cow_plan *plan);
+bool cow_is_frozen(const struct cow_plan *plan);
+
+/* In the parent: others may write again; PLAN is good for cow_free() only. */
+void cow_parent(struct cow_plan *plan);
+
+/* Undo all and free PLAN; cow_child() does. */
+void cow_free(struct cow_plan *plan);
+
+/*
+ * In the child.  Ends the process where the kernel has no memory, or where
+ * cow_freeze() had failed and it was forked nevertheless.
+ */
+void cow_child(struct cow_plan *plan);
+
+/*
+ * What writes through a descriptor is not held by the kernel.  Whether FD is
+ * one of an object that a fork may copy: calls that write to it go through
+ * cow_write(), which does them when no copy is being made.
+ */
+bool cow_guards_slowly(int fd);
+static inline bool cow_guards(int fd)
+{
+	return __builtin_expect(
+		       __atomic_load_n(&share_groups, __ATOMIC_RELAXED) != 0,
+		       0) &&
+	       cow_guards_slowly(fd);
+}
+
+/* System call NR as libc does it, but that no cancellation interrupts it. */
+long cow_write(long nr, long a, long b, long c, long d);
+
+/* In a child that was forked behind our back: nobody makes a copy in it. */
+void cow_forked(void);
+
+/* What cow_freeze() returned last. */
+int cow_error(const struct cow_plan *plan);
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Exported libc names through which it is learnt what shared objects are for:
+ * where they come from, and that they are sealed, cut or advised about; and
+ * those that write into them through descriptors, which wait for a fork.
+ */
+#include "interpose/objects.h"
+#include "cow/cow.h"
+#include "env/guard.h"
+#include "env/real.h"
+#include "interpose/interpose.h"
+#include "track/share.h"
+#include "track/track.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define WRITE_SEALS (F_SEAL_WRITE | 0x10 /* F_SEAL_FUTURE_WRITE */)
+
+EXPORT int remap_file_pages(void *addr, size_t len, int prot, size_t page,
+			    int flags)
+{
+	if (!real.remap_file_pages)
+		real_init();
+	return guard_open()
+		       ? track_remap_file_pages(addr, len, prot, page, flags)
+		       : real.remap_file_pages(addr, len, prot, page, flags);
+}
+
+/* Whether there is anything shared that could be meant. */
+static bool concerned(void)
+{
+	return __atomic_load_n(&share_count, __ATOMIC_RELAXED) && guard_open();
+}
+
+/* What a child's copy has to be told again; the rest is for the moment. */
+static bool lasts(int advice)
+{
+	return advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE ||
+	       advice == MADV_DONTDUMP || advice == MADV_RANDOM ||
+	       advice == MADV_SEQUENTIAL;
+}
+
+static void objects_advised(void *addr, size_t len, int advice)
+{
+	if (lasts(advice) && concerned())
+		share_advised((uintptr_t)addr, (uintptr_t)addr + len);
+}
+
+EXPORT int madvise(void *addr, size_t len, int advice)
+{
+	if (!real.madvise)
+		real_init();
+	objects_advised(addr, len, advice);
+	return real.madvise(addr, len, advice);
+}
+
+static void objects_cut(int fd, off_t size)
+{
+	int err = errno;
+
+	if (concerned())
+		share_resized(fd, (uint64_t)size);
+	errno = err;
+}
+
+EXPORT ssize_t write(int fd, const void *buf, size_t len)
+{
+	if (!real.write)
+		real_init();
+	return cow_guards(fd)
+		       ? cow_write(SYS_write, fd, (long)buf, (long)len, 0)
+		       : real.write(fd, buf, len);
+}
+
+EXPORT ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+	if (!real.pwrite)
+		real_init();
+	return cow_guards(fd) ? cow_write(SYS_pwrite64, fd, (long)buf,
+					  (long)len, offset)
+			      : real.pwrite(fd, buf, len, offset);
+}
+
+EXPORT ssize_t pwrite64(int fd, const void *buf, size_t len, off_t offset)
+{
+	return pwrite(fd, buf, len, offset);
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *vec, int n)
+{
+	if (!real.writev)
+		real_init();
+	return cow_guards(fd) ? cow_write(SYS_writev, fd, (long)vec, n, 0)
+			      : real.writev(fd, vec, n);
+}
+
+EXPORT ssize_t pwritev(int fd, const struct iovec *vec, int n, off_t offset)
+{
+	if (!real.pwritev)
+		real_init();
+	return cow_guards(fd) ? cow_write(SYS_pwritev, fd, (long)vec, n, offset)
+			      : real.pwritev(fd, vec, n, offset);
+}
+
+EXPORT ssize_t pwritev64(int fd, const struct iovec *vec, int n, off_t offset)
+{
+	return pwritev(fd, vec, n, offset);
+}
+
+EXPORT int ftruncate(int fd, off_t size)
+{
+	int result;
+
+	if (!real.ftruncate)
+		real_init();
+	result = cow_guards(fd) ? (int)cow_write(SYS_ftruncate, fd, size, 0, 0)
+				: real.ftruncate(fd, size);
+	if (!result)
+		objects_cut(fd, size);
+	return result;
+}
+
+EXPORT int ftruncate64(int fd, off_t size)
+{
+	return ftruncate(fd, size);
+}
+
+static void objects_sealed(int fd, int command, long arg)
+{
+	if (command == F_ADD_SEALS && arg & WRITE_SEALS && guard_open())
+		share_note(fd, OBJECT_SEALED);
+}
+
+EXPORT int fcntl(int fd, int command, ...)
+{
+	va_list ap;
+	void *arg;
+	int result;
+
+	va_start(ap, command);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	if (!real.fcntl)
+		real_init();
+	result = real.fcntl(fd, command, arg);
+	if (__builtin_expect(command == F_ADD_SEALS, 0) && !result)
+		objects_sealed(fd, command, (long)arg);
+	return result;
+}
+
+EXPORT int fcntl64(int fd, int command, ...)
+{
+	va_list ap;
+	void *arg;
+
+	va_start(ap, command);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	return fcntl(fd, command, arg);
+}
+
+static void objects_received(const struct msghdr *m)
+{
+	int err = errno;
+
+	if (!m->msg_controllen || !m->msg_control || !guard_open())
+		return;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c;
+	     c = CMSG_NXTHDR((struct msghdr *)m, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			share_note(fd, OBJECT_FOREIGN);
+		}
+	}
+	errno = err;
+}
+
+EXPORT ssize_t recvmsg(int socket, struct msghdr *m, int flags)
+{
+	ssize_t result;
+
+	if (!real.recvmsg)
+		real_init();
+	result = real.recvmsg(socket, m, flags);
+	if (result >= 0)
+		objects_received(m);
+	return result;
+}
+
+EXPORT int recvmmsg(int socket, struct mmsghdr *m, unsigned n, int flags,
+		    struct timespec *timeout)
+{
+	int result;
+
+	if (!real.recvmmsg)
+		real_init();
+	result = real.recvmmsg(socket, m, n, flags, timeout);
+	for (int i = 0; i < result; i++)
+		objects_received(&m[i].msg_hdr);
+	return result;
+}
+
+bool objects_written_by_syscall(long nr, const long a[6], long *result)
+{
+	bool writes = nr == SYS_write || nr == SYS_pwrite64 ||
+		      nr == SYS_writev || nr == SYS_pwritev ||
+		      nr == SYS_ftruncate;
+
+	if (!writes || !cow_guards((int)a[0]))
+		return false;
+	*result = cow_write(nr, a[0], a[1], a[2], a[3]);
+	return true;
+}
+
+/* The same by syscall(2), which has returned RESULT. */
+void objects_by_syscall(long nr, const long a[6], long result)
+{
+	const struct mmsghdr *m = (const void *)a[1];
+
+	if (result < 0)
+		return;
+	switch (nr) {
+	case SYS_madvise:
+		objects_advised((void *)a[0], (size_t)a[1], (int)a[2]);
+		break;
+	case SYS_ftruncate:
+		objects_cut((int)a[0], a[1]);
+		break;
+	case SYS_fcntl:
+		objects_sealed((int)a[0], (int)a[1], a[2]);
+		break;
+	case SYS_recvmsg:
+		objects_received((const void *)a[1]);
+		break;
+	case SYS_recvmmsg:
+		for (long i = 0; i < result; i++)
+			objects_received(&m[i].msg_hdr);
+		break;
+	case SYS_pidfd_getfd:
+		if (guard_open())
+			share_note((int)result, OBJECT_FOREIGN);
+		break;
+	}
+}
