@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
@@ -301,6 +302,14 @@ long sys_memfd(const char *name, unsigned flags, bool sealed)
 			break;
 	}
 	return fd;
+}
+
+bool sys_swap_is_used(void)
+{
+	struct sysinfo info;
+
+	return sys_failed(sys_call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0)) ||
+	       info.freeswap != info.totalswap;
 }
 
 unsigned sys_threads(void)

@@ -91,6 +91,8 @@ long sys_rlimit(int what, const struct rlimit64 *to, struct rlimit64 *was);
  * 6.3 on want to know, and may permit one of the two only.
  */
 long sys_memfd(const char *name, unsigned flags, bool sealed);
+/* Whether any memory is in swap; so where that is not known. */
+bool sys_swap_is_used(void);
 /* Threads of this process; 1 where /proc does not tell. */
 unsigned sys_threads(void);
 /* Whether a seccomp filter watches this thread: unusual calls may kill. */

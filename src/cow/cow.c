@@ -156,9 +156,11 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 		result = unlimited(cow_make, plan);
 	if (!result) {
 		cow_lazy_prepare(plan);
+		result = cow_too_much(plan) ? -ENOMEM : 0;
+	}
+	if (!result) {
 		cow_writers_hold(plan);
-		result = cow_too_much(plan) ? -ENOMEM
-					    : unlimited(cow_copy, plan);
+		result = unlimited(cow_copy, plan);
 	}
 	if (result && plan->lazy)
 		cow_lazy_undo(plan);

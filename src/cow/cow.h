@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a child of fork gets of shared memory: copies of its own, at the same
- * addresses, of the objects that the policy (policy.h) names.
+ * addresses, of the objects that the policy (policy.c) names.
  *
  * The parent copies before it forks, so that what fails is fork() and not a
  * child.  A copy has two steps, for handlers that the program registered with
  * pthread_atfork() run between them: cow_reserve() finds the objects and makes
  * new ones, cow_freeze() holds other threads' writes and fills them.  Then
- *comes the fork; cow_child() maps the new objects over all aliases and puts
- *them behind all descriptors, cow_parent() lets go.
+ * comes the fork; cow_child() maps the new objects over all aliases and puts
+ * them behind all descriptors, cow_parent() lets go.
  *
  *	struct cow_plan *plan;
- *	int result = cow_reserve(&plan);
+ *	int result = cow_reserve(&plan, late);
  *	...handlers...
- *	result = cow_freeze(plan);
+ *	result = cow_freeze(plan, locked);
  *	...fork...
  *	cow_child(plan) or cow_parent(plan)
  *
@@ -93,6 +93,7 @@ void cow_child(struct cow_plan *plan);
 
 /* Half of a copy is worse than no child. */
 _Noreturn void cow_end_child(void);
+
 /*
  * What writes through a descriptor is not held by the kernel.  Whether FD is
  * one of an object that a fork may copy: calls that write to it go through

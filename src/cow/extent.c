@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define PAGES_FIRST 64 /* asked for at a time */
@@ -61,14 +60,6 @@ static bool on_disk(const struct cow_object *o)
 		if (!strncmp(o->name, memory[i], strlen(memory[i])))
 			return false;
 	return *o->name; /* only shmem is labelled, and has none then */
-}
-
-static bool swap_is_used(void)
-{
-	struct sysinfo info;
-
-	return sys_failed(sys_call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0)) ||
-	       info.freeswap != info.totalswap;
 }
 
 /* The mapping of OBJECT that shows OFFSET, else the next behind it. */
@@ -133,7 +124,7 @@ static int present(const struct cow_object *o, const struct cow_map *m,
 	int result = on_disk(o) ? 1 : resident(m, start, end);
 
 	/* asked afterwards, or a page might go there in between */
-	if (result < 0 || !(on_disk(o) || swap_is_used()))
+	if (result < 0 || !(on_disk(o) || sys_swap_is_used()))
 		return result;
 	*start = from;
 	*end = m->offset + (m->end - m->start);

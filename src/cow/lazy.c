@@ -7,19 +7,15 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/thread.h"
-#include "cow/uffd.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/sysinfo.h>
 
-#define BLOCK_BYTES UINT64_C(65536)  /* put at a fault */
 #define PIECE_BYTES UINT64_C(262144) /* put in passing */
-#define LIFT_BYTES                                                \
-	((size_t)32 << 20) /* at a time, for the mmap lock's sake \
-			    */
+/* Lifted at a time, for the mmap lock's sake. */
+#define LIFT_BYTES ((size_t)32 << 20)
 #define EVENTS 16
 #define GO_NS UINT64_C(100000000)
 #define POLL_MS 5 /* until it is seen that somebody wants the window closed */
@@ -41,27 +37,19 @@ bool cow_window_open;
 /* Where O's page that shows OFFSET is known to be in F1. */
 static bool is_done(const struct cow_object *o, uint64_t offset)
 {
-	uint64_t block = offset / BLOCK_BYTES;
+	uint64_t block = offset / COW_BLOCK_BYTES;
 
 	return o->done[block / 8] >> block % 8 & 1;
 }
 
 static void set_done(struct cow_object *o, uint64_t offset)
 {
-	uint64_t block = offset / BLOCK_BYTES;
+	uint64_t block = offset / COW_BLOCK_BYTES;
 
 	o->done[block / 8] |= (uint8_t)(1 << block % 8);
 }
 
 /* Putting ----------------------------------------------------------------- */
-
-static bool swap_is_used(void)
-{
-	struct sysinfo info;
-
-	return sys_failed(sys_call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0)) ||
-	       info.freeswap != info.totalswap;
-}
 
 /* Whether F0 has no page in LEN bytes at OFFSET, at most PIECE_BYTES. */
 static bool is_hole(const struct cow_object *o, uint64_t offset, uint64_t len)
@@ -69,7 +57,7 @@ static bool is_hole(const struct cow_object *o, uint64_t offset, uint64_t len)
 	unsigned char in[PIECE_BYTES / PAGE_BYTES];
 	bool any = false;
 
-	if (swap_is_used() ||
+	if (sys_swap_is_used() ||
 	    sys_failed(sys_call(SYS_mincore, (long)(o->f0 + offset), (long)len,
 				(long)in, 0, 0, 0)))
 		return false;
@@ -106,13 +94,13 @@ static bool put(const struct cow_object *o, uint64_t offset, uint64_t len)
 
 static bool put_block(struct cow_object *o, uint64_t offset)
 {
-	uint64_t start = offset / BLOCK_BYTES * BLOCK_BYTES;
+	uint64_t start = offset / COW_BLOCK_BYTES * COW_BLOCK_BYTES;
 	uint64_t end = page_up(o->size);
 
 	if (is_done(o, offset))
 		return true;
-	if (end > start + BLOCK_BYTES)
-		end = start + BLOCK_BYTES;
+	if (end > start + COW_BLOCK_BYTES)
+		end = start + COW_BLOCK_BYTES;
 	if (start >= end || !put(o, start, end - start))
 		return start >= end;
 	set_done(o, offset);
@@ -164,9 +152,9 @@ static struct cow_map *map_at(const struct cow_plan *plan, uintptr_t addr)
 static struct uffd_range block_of(const struct cow_map *m, uintptr_t addr)
 {
 	uint64_t offset = m->offset + (addr - m->start);
-	uint64_t into = offset % BLOCK_BYTES;
+	uint64_t into = offset % COW_BLOCK_BYTES;
 	uintptr_t start = addr - m->start > into ? addr - into : m->start;
-	uintptr_t end = addr - into + BLOCK_BYTES;
+	uintptr_t end = addr - into + COW_BLOCK_BYTES;
 
 	return (struct uffd_range){start, end < m->end ? end : m->end};
 }
@@ -235,17 +223,24 @@ void cow_lazy_unmap(struct cow_plan *plan)
 {
 	for (size_t i = 0; i < plan->objects.n; i++) {
 		struct cow_object *o = COW_OBJECT(plan, i);
-		size_t blocks = page_up(o->size) / BLOCK_BYTES + 1;
 
 		if (o->f0)
 			sys_munmap(o->f0, page_up(o->size));
 		if (o->f1)
 			sys_munmap(o->f1, page_up(o->size));
 		if (o->done)
-			sys_munmap(o->done, page_up(blocks / 8 + 1));
+			sys_munmap(o->done, cow_done_bytes(o));
 		o->f0 = o->f1 = NULL;
 		o->done = NULL;
 	}
+}
+
+/* Descriptors that a thread has of its own are not this one's any more. */
+static void forget_fds(struct cow_plan *plan)
+{
+	for (size_t i = 0; i < plan->objects.n; i++)
+		COW_OBJECT(plan, i)->new = -1;
+	plan->fds.n = 0;
 }
 
 /* The thread's last deed, after which its plan is gone. */
@@ -253,7 +248,10 @@ static void close_window(void)
 {
 	struct cow_plan *plan = window.plan;
 
+	sys_close(window.uffd);
 	cow_lazy_unmap(plan);
+	sys_close(window.pipe); /* a child's: F0 is its parent's alone now */
+	forget_fds(plan);
 	plan->lazy = false;
 	cow_free(plan);
 	__atomic_store_n(&cow_window_open, false, __ATOMIC_RELEASE);
@@ -297,14 +295,6 @@ static void go(void)
 	sys_futex_wake(&window.go, 1);
 }
 
-/* Descriptors that a thread has of its own are not this one's any more. */
-static void forget_fds(struct cow_plan *plan)
-{
-	for (size_t i = 0; i < plan->objects.n; i++)
-		COW_OBJECT(plan, i)->new = -1;
-	plan->fds.n = 0;
-}
-
 /* The parent -------------------------------------------------------------- */
 
 static void lift_all(const struct cow_plan *plan)
@@ -341,9 +331,6 @@ static void parent_thread(void *arg)
 		}
 	}
 	lift_all(plan);
-	sys_close(window.uffd);
-	sys_close(window.pipe);
-	forget_fds(plan);
 	close_window();
 }
 
@@ -388,17 +375,7 @@ static void child_thread(void *arg)
 
 	begin();
 	put_all(plan, true);
-	for (size_t i = 0; i < plan->maps.n; i++) {
-		const struct cow_map *m = COW_MAP(plan, i);
-
-		if (COW_OBJECT(plan, m->object)->lazy)
-			uffd_unregister(window.uffd,
-					(struct uffd_range){m->start, m->end});
-	}
-	sys_close(window.uffd);
-	forget_fds(plan);
-	cow_lazy_unmap(plan);
-	sys_close(window.pipe); /* F0 is its parent's alone now */
+	cow_lazy_unregister(plan, window.uffd);
 	close_window();
 }
 
@@ -408,20 +385,14 @@ static bool watch_missing(const struct cow_plan *plan)
 		const struct cow_object *o = COW_OBJECT(plan, i);
 
 		if (o->lazy &&
-		    uffd_register(window.uffd,
-				  (struct uffd_range){(uintptr_t)o->f1,
-						      (uintptr_t)o->f1 +
-							      page_up(o->size)},
-				  UFFD_MISSING))
+		    uffd_register(window.uffd, cow_f1_range(o), UFFD_MISSING))
 			return false;
 	}
 	for (size_t i = 0; i < plan->maps.n; i++) {
 		const struct cow_map *m = COW_MAP(plan, i);
 
 		if (COW_OBJECT(plan, m->object)->lazy && !m->gone &&
-		    uffd_register(window.uffd,
-				  (struct uffd_range){m->start, m->end},
-				  UFFD_MISSING))
+		    uffd_register(window.uffd, cow_range(m), UFFD_MISSING))
 			return false;
 	}
 	return true;

@@ -28,6 +28,7 @@
 #ifndef ANONSHIM_COW_LAZY_H
 #define ANONSHIM_COW_LAZY_H
 
+#include "base/mem.h"
 #include "cow/plan.h"
 
 /*
@@ -41,6 +42,24 @@ void cow_lazy_prepare(struct cow_plan *plan);
 bool cow_lazy_parent(struct cow_plan *plan);
 /* With F1 mapped everywhere. */
 bool cow_lazy_child(struct cow_plan *plan);
+
+#define COW_BLOCK_BYTES UINT64_C(65536) /* put at a fault, a bit of `done` */
+
+static inline size_t cow_done_bytes(const struct cow_object *o)
+{
+	return page_up(page_up(o->size) / COW_BLOCK_BYTES / 8 + 1);
+}
+
+/* All of F1. */
+static inline struct uffd_range cow_f1_range(const struct cow_object *o)
+{
+	uintptr_t start = (uintptr_t)o->f1;
+
+	return (struct uffd_range){start, start + page_up(o->size)};
+}
+
+/* FD watches the mappings of lazy objects no longer. */
+void cow_lazy_unregister(const struct cow_plan *plan, int fd);
 
 /* Unmap what is hidden. */
 void cow_lazy_unmap(struct cow_plan *plan);

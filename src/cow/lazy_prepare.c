@@ -6,31 +6,19 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "cow/lazy.h"
-#include "cow/uffd.h"
 #include "env/config.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
-#define BLOCK_BYTES UINT64_C(65536)
-
 /* Whether O's memory is of the kind that userfaultfd knows. */
 static bool is_shmem(const struct cow_object *o)
 {
-	struct sys_object new;
-
 	return !o->huge_bytes && o->mapped &&
-	       !sys_failed(sys_object(o->new, &new)) &&
-	       o->identity.major == major(new.dev) &&
-	       o->identity.minor == minor(new.dev);
-}
-
-static void say(bool *said, const char *why)
-{
-	log_once(said, why);
+	       o->identity.major == major(o->new_dev) &&
+	       o->identity.minor == minor(o->new_dev);
 }
 
 static bool wants_lazy(const struct cow_object *o)
@@ -41,8 +29,9 @@ static bool wants_lazy(const struct cow_object *o)
 		return false;
 	if (o->program_fd < 0)
 		return true;
-	say(&said, "fork: a descriptor of memory that is mapped twice is open: "
-		   "its copy is not lazy; close it once all is mapped");
+	log_once(&said,
+		 "fork: a descriptor of memory that is mapped twice is open: "
+		 "its copy is not lazy; close it once all is mapped");
 	return false;
 }
 
@@ -70,7 +59,6 @@ static bool hidden_maps(const struct cow_plan *plan, uint32_t object)
 {
 	struct cow_object *o = COW_OBJECT(plan, object);
 	size_t size = page_up(o->size);
-	size_t blocks = size / BLOCK_BYTES + 1;
 	long p;
 
 	p = o->old >= 0 ? sys_mmap(NULL, size, PROT_READ, MAP_SHARED, o->old, 0)
@@ -87,7 +75,7 @@ static bool hidden_maps(const struct cow_plan *plan, uint32_t object)
 	if (sys_failed(p))
 		return false;
 	o->f1 = (char *)p;
-	p = sys_mmap(NULL, page_up(blocks / 8 + 1), PROT_READ | PROT_WRITE,
+	p = sys_mmap(NULL, cow_done_bytes(o), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (sys_failed(p))
 		return false;
@@ -99,15 +87,11 @@ static bool protect(const struct cow_plan *plan, uint32_t object)
 {
 	const struct cow_object *o = COW_OBJECT(plan, object);
 
-	if (uffd_register(
-		    plan->uffd,
-		    (struct uffd_range){(uintptr_t)o->f1,
-					(uintptr_t)o->f1 + page_up(o->size)},
-		    UFFD_MISSING))
+	if (uffd_register(plan->uffd, cow_f1_range(o), UFFD_MISSING))
 		return false;
 	for (size_t i = 0; i < plan->maps.n; i++) {
 		const struct cow_map *m = COW_MAP(plan, i);
-		struct uffd_range range = {m->start, m->end};
+		struct uffd_range range = cow_range(m);
 
 		if (m->object != object)
 			continue;
@@ -155,8 +139,9 @@ void cow_lazy_prepare(struct cow_plan *plan)
 	if (!n || make_ready(plan))
 		return;
 	cow_lazy_undo(plan);
-	say(&said, "fork: memory cannot be copied lazily here, so fork() copies"
-		   " all of it (anonshim doctor says what would permit more)");
+	log_once(&said,
+		 "fork: memory cannot be copied lazily here, so fork() copies"
+		 " all of it (anonshim doctor says what would permit more)");
 }
 
 static void close_one(int *fd)
@@ -166,15 +151,20 @@ static void close_one(int *fd)
 	*fd = -1;
 }
 
-void cow_lazy_undo(struct cow_plan *plan)
+void cow_lazy_unregister(const struct cow_plan *plan, int fd)
 {
-	for (size_t i = 0; plan->uffd >= 0 && i < plan->maps.n; i++) {
+	for (size_t i = 0; i < plan->maps.n; i++) {
 		const struct cow_map *m = COW_MAP(plan, i);
 
 		if (COW_OBJECT(plan, m->object)->lazy)
-			uffd_unregister(plan->uffd,
-					(struct uffd_range){m->start, m->end});
+			uffd_unregister(fd, cow_range(m));
 	}
+}
+
+void cow_lazy_undo(struct cow_plan *plan)
+{
+	if (plan->uffd >= 0)
+		cow_lazy_unregister(plan, plan->uffd);
 	cow_lazy_unmap(plan);
 	close_one(&plan->uffd);
 	close_one(&plan->pipe[0]);

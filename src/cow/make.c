@@ -59,11 +59,6 @@ static long copy_descriptor(int fd)
 }
 
 /*
- * A descriptor of our own, whose offset is nobody's business; the program's
- * may be all there is since it lost the right to open that file.  Returns 0,
- * also where there is none to be had, or -errno.
- */
-/*
  * Whether somebody may have a lock of fcntl() on it, which would go with any
  * descriptor that this process closes; those of its own show as others' where
  * one of an open file's is asked for.
@@ -77,6 +72,11 @@ static bool is_locked(int fd)
 	       lock.l_type != F_UNLCK;
 }
 
+/*
+ * A descriptor of our own, whose offset is nobody's business; the program's
+ * may be all there is since it lost the right to open that file.  Returns 0,
+ * also where there is none to be had, or -errno.
+ */
 static int open_old(const struct cow_plan *plan, uint32_t object)
 {
 	struct cow_object *o = COW_OBJECT(plan, object);
@@ -129,6 +129,7 @@ static long object_make(struct cow_object *o)
 		return result;
 	o->new = (int)result;
 	result = sys_object(o->new, &made);
+	o->new_dev = made.dev;
 	o->new_ino = made.ino;
 	return result;
 }

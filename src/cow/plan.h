@@ -8,6 +8,7 @@
 #define ANONSHIM_COW_PLAN_H
 
 #include "cow/cow.h"
+#include "cow/uffd.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -58,6 +59,7 @@ struct cow_object {
 	int old;	/* ours, to read and seek in; -1: none can be had */
 	bool old_seeks; /* with the program's offset: it has to be put back */
 	bool old_borrowed; /* it is program_fd */
+	uint64_t new_dev;
 	uint64_t new_ino;
 	int new; /* ours; -1: not made yet */
 	char name[COW_NAME_BYTES];
@@ -75,6 +77,12 @@ struct cow_map {
 	char label[COW_LABEL_BYTES];
 	bool gone; /* in the child, which MADV_DONTFORK kept it from */
 };
+
+/* All of M. */
+static inline struct uffd_range cow_range(const struct cow_map *m)
+{
+	return (struct uffd_range){m->start, m->end};
+}
 
 #define COW_NONE UINT32_MAX
 #define COW_LAZY_MAX 16 /* objects */

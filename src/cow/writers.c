@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "cow/uffd.h"
 #include "env/guard.h"
 
 #include <errno.h>
@@ -24,11 +23,6 @@ static bool is_held(const struct cow_plan *plan, const struct cow_map *m)
 	return m->prot & PROT_WRITE && !COW_OBJECT(plan, m->object)->lazy;
 }
 
-static struct uffd_range range_of(const struct cow_map *m)
-{
-	return (struct uffd_range){m->start, m->end};
-}
-
 /*
  * Protect what M shows that is there; what is not is waited for where somebody
  * would make it.  To protect holes takes page tables, of which a large object
@@ -39,7 +33,7 @@ static long hold_data(const struct cow_plan *plan, const struct cow_map *m)
 	uint64_t start = m->offset;
 	uint64_t last = m->offset + (m->end - m->start);
 	uint64_t end;
-	long result = uffd_register(plan->writers, range_of(m),
+	long result = uffd_register(plan->writers, cow_range(m),
 				    UFFD_WRITES | UFFD_MISSING);
 
 	while (!sys_failed(result) && start < last &&
@@ -67,9 +61,9 @@ static long hold_map(const struct cow_plan *plan, const struct cow_map *m)
 
 	if (o->old >= 0 && !o->huge_bytes && !o->is_full)
 		return hold_data(plan, m);
-	result = uffd_register(plan->writers, range_of(m), UFFD_WRITES);
+	result = uffd_register(plan->writers, cow_range(m), UFFD_WRITES);
 	return sys_failed(result) ? result
-				  : uffd_protect(plan->writers, range_of(m));
+				  : uffd_protect(plan->writers, cow_range(m));
 }
 
 static long hold(struct cow_plan *plan)
@@ -193,7 +187,7 @@ void cow_writers_release(struct cow_plan *plan)
 	for (size_t i = 0; plan->writers >= 0 && i < plan->maps.n; i++)
 		if (is_held(plan, COW_MAP(plan, i)))
 			uffd_unregister(plan->writers,
-					range_of(COW_MAP(plan, i)));
+					cow_range(COW_MAP(plan, i)));
 	close_fd(plan);
 	if (!plan->freezes) /* another's fork may be under way */
 		return;
