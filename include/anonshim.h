@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 /* Version of this interface; grows when something is added. */
-#define ANONSHIM_API_VERSION 2
+#define ANONSHIM_API_VERSION 3
 
 #ifndef ANONSHIM_BUILD
 #define ANONSHIM_WEAK __attribute__((weak))
@@ -162,6 +162,158 @@ int anonshim_region_alias(void *region, size_t offset, size_t len, int prot,
  * Context: not in signal handlers.
  */
 int anonshim_region_destroy(void *region) ANONSHIM_WEAK;
+
+/*
+ * Change the protection of LEN bytes of a region through all of its mappings;
+ * where one refuses, all stay as they were.
+ *
+ * REGION	an address in any mapping of the region
+ * OFFSET	bytes into the region, a multiple of the page size
+ * LEN	bytes, rounded up to pages; 0: to the region's end
+ * PROT	PROT_* as for mprotect(2)
+ *
+ * Errors: EINVAL (REGION is none, or OFFSET and LEN are not within it), EACCES
+ * (PROT is not permitted to this process), ENOMEM, ENOSYS.
+ *
+ * Context: not in signal handlers.  Mappings change one after the other.
+ */
+int anonshim_region_protect(void *region, size_t offset, size_t len,
+			    int prot) ANONSHIM_WEAK;
+
+/*
+ * A descriptor of the region, to be handed to another process, which then
+ * shares it on purpose; closed on exec, and the caller's to close.  What
+ * another process writes no snapshot notices.
+ *
+ * REGION	an address in any mapping of the region
+ * FD	out
+ *
+ * Errors: EINVAL (REGION is none), EBADF (it has none: a view, or the program
+ * closed it), ENOMEM (too many are open), ENOSYS.
+ *
+ * Context: not in signal handlers.
+ */
+int anonshim_region_fd(void *region, int *fd) ANONSHIM_WEAK;
+
+/*
+ * Take a snapshot of shared memory: of a region, of a view, or of any memfd or
+ * shared anonymous memory, all of it, through whichever addresses it is mapped.
+ * It costs what was written since the one before; what it holds is what is
+ * written later, once however many snapshots see it.
+ *
+ * REGION	an address in any mapping of the memory
+ * SNAPSHOT	out: its number, never 0, and never used again
+ *
+ * Noticed are stores of this process, through all mappings, and what the kernel
+ * writes through them: read(2), O_DIRECT, io_uring without registered buffers,
+ * process_vm_writev(2); and write(2) and the like on a descriptor,
+ * ftruncate(2), madvise(MADV_REMOVE), if they are libc's functions.  Not
+ * noticed: other processes, and what writes to memory that was pinned before
+ * (buffers registered with io_uring, RDMA).  A page that this process mapped
+ * nowhere when it was seen first reads as zeros.
+ *
+ * A child of fork() has its parent's snapshots and views, as long as the memory
+ * is private to it (anonshim_set_fork()); what it takes and drops is its own.
+ *
+ * Errors: EINVAL (there is no such memory at REGION), EPERM (the kernel does
+ * not permit userfaultfd(2) for the kernel's own faults: `anonshim doctor`
+ * tells what would), ENOMEM (no memory, address space for what may be written
+ * until the next one, or descriptors), ENOSYS (the shim is disabled).
+ *
+ * Context: not in signal handlers.  Threads that write meanwhile wait; what
+ * they write is in the snapshot or not in the order in which they wrote it.
+ *
+ * Source: userfaultfd(2); write protection of shared memory: Linux 5.19.
+ */
+int anonshim_snapshot_take(void *region, uint64_t *snapshot) ANONSHIM_WEAK;
+
+/*
+ * Map what a snapshot saw: memory as large as the region, readable and
+ * writable, at an address of its own.  A page of it takes memory once it is
+ * touched.  It is a region: it can have aliases and snapshots, what is written
+ * there is its own, and anonshim_region_destroy() or munmap(2) ends it.  It
+ * outlives the snapshot.
+ *
+ * SNAPSHOT	its number
+ * VIEW	out: where
+ *
+ * Errors: EINVAL (SNAPSHOT is none), EPERM, ENOMEM, ENOSYS.
+ *
+ * Context: not in signal handlers.  A debugger cannot read pages of it that
+ * nobody has touched.
+ */
+int anonshim_snapshot_view(uint64_t snapshot, void **view) ANONSHIM_WEAK;
+
+/*
+ * Let a snapshot go; memory that no other and no view needs is the kernel's
+ * again at once.
+ *
+ * Errors: EINVAL (SNAPSHOT is none), ENOSYS.
+ *
+ * Context: not in signal handlers.
+ */
+int anonshim_snapshot_release(uint64_t snapshot) ANONSHIM_WEAK;
+
+/* Bytes of a region. */
+struct anonshim_range {
+	uint64_t offset;
+	uint64_t len;
+};
+
+/*
+ * Which pages were written between two snapshots of one region, or since one.
+ *
+ * SINCE	the earlier snapshot
+ * UNTIL	the later one; 0: now
+ * FROM	bytes: where to begin
+ * RANGES	out: room for *N of them, in order, not touching
+ * N	in: how many fit; out: how many there are, which may be more: go on
+ *	from the end of the last one
+ *
+ * Errors: EINVAL (they are no snapshots of one region in this order), ENOMEM,
+ * ENOSYS.
+ *
+ * Context: not in signal handlers.
+ */
+int anonshim_snapshot_changes(uint64_t since, uint64_t until, uint64_t from,
+			      struct anonshim_range *ranges,
+			      size_t *n) ANONSHIM_WEAK;
+
+/*
+ * A descriptor that becomes readable when the region is written for the first
+ * time since its last snapshot; a snapshot taken makes it unreadable.  The
+ * caller's to close; of more than one the last is served.  It is this
+ * process's: nothing a child writes shows up there.
+ *
+ * REGION	an address in any mapping of memory with a live snapshot
+ * FD	out: for poll(2) and the like, closed on exec
+ *
+ * Errors: EINVAL (no snapshot of it is alive), ENOMEM (too many are open),
+ * EPERM (/proc is not there), ENOSYS.
+ *
+ * Context: not in signal handlers.
+ */
+int anonshim_snapshot_watch(void *region, int *fd) ANONSHIM_WEAK;
+
+/* What snapshots hold. */
+struct anonshim_snapshot_stats {
+	uint32_t size;	    /* in: sizeof this struct; out: bytes filled */
+	uint32_t version;   /* out: ANONSHIM_API_VERSION of the shim */
+	uint64_t snapshots; /* alive, those that only views need included */
+	uint64_t views;
+	uint64_t saved_bytes; /* of pages kept for snapshots */
+	uint64_t view_bytes;  /* of pages that views have */
+};
+
+/*
+ * Fill STATS, whose `size` the caller has set, as anonshim_stats() does.
+ *
+ * Errors: EINVAL (STATS is NULL or `size` below 8), ENOSYS.
+ *
+ * Context: not in signal handlers.
+ */
+int anonshim_snapshot_stats(struct anonshim_snapshot_stats *stats)
+	ANONSHIM_WEAK;
 
 #ifdef __cplusplus
 }

@@ -20,10 +20,15 @@ shim_core_sources = \
 	src/env/real.c src/env/real.h \
 	src/cow/advice.c src/cow/copy.c \
 	src/cow/cow.c src/cow/cow.h \
+	src/cow/engine.c src/cow/engine.h \
 	src/cow/extent.c src/cow/gather.c \
+	src/cow/history.c src/cow/history.h \
 	src/cow/lazy.c src/cow/lazy.h src/cow/lazy_prepare.c src/cow/make.c \
 	src/cow/plan.h src/cow/policy.c \
-	src/cow/uffd.c src/cow/uffd.h src/cow/writers.c \
+	src/cow/snapshot.c src/cow/snapshot.h \
+	src/cow/snapshot_page.c src/cow/snapshot_page.h \
+	src/cow/uffd.c src/cow/uffd.h \
+	src/cow/watch.c src/cow/watch.h src/cow/writers.c \
 	src/heap/arena.c src/heap/arena.h \
 	src/heap/cache.c src/heap/cache.h \
 	src/heap/class.c src/heap/class.h \
@@ -80,7 +85,7 @@ libanonshim_la_SOURCES = $(shim_core_sources) \
 	src/interpose/malloc_family.c \
 	src/interpose/syscall.S \
 	src/shim/api.c src/shim/api.h \
-	src/shim/api_fork.c \
+	src/shim/api_fork.c src/shim/api_region.c src/shim/api_snapshot.c \
 	src/shim/start.c
 # what the family calls of itself is the linker's to choose
 # No vectors of what was just written by words: the processor has to wait.

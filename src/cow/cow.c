@@ -9,8 +9,10 @@
 #include "base/sys.h"
 #include "cow/lazy.h"
 #include "cow/plan.h"
+#include "cow/snapshot.h"
 #include "env/caps.h"
 #include "env/config.h"
+#include "env/guard.h"
 #include "track/namer.h"
 #include "track/region.h"
 
@@ -25,6 +27,7 @@ bool cow_always;
 void cow_start(void)
 {
 	cow_always = CONFIG_NUMBER(fork) == FORK_ALL || *CONFIG_TEXT(private);
+	snapshot_start();
 }
 
 /* fork() fails with these only. */
@@ -159,11 +162,14 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 		result = cow_too_much(plan) ? -ENOMEM : 0;
 	}
 	if (!result) {
+		cow_hold();
 		cow_writers_hold(plan);
 		result = unlimited(cow_copy, plan);
 	}
 	if (result && plan->lazy)
 		cow_lazy_undo(plan);
+	if (result)
+		cow_release();
 	plan->frozen = true;
 	plan->error = result ? as_of_fork(result) : 0;
 	return plan->error;
@@ -275,4 +281,85 @@ bool cow_is_frozen(const struct cow_plan *plan)
 int cow_error(const struct cow_plan *plan)
 {
 	return plan->error;
+}
+
+/* Snapshots --------------------------------------------------------------- */
+
+void cow_hold(void)
+{
+	snapshot_hold();
+}
+
+void cow_release(void)
+{
+	snapshot_parent();
+}
+
+void cow_renew(void)
+{
+	if (snapshot_any())
+		snapshot_child();
+}
+
+void cow_lose(void)
+{
+	if (snapshot_any())
+		snapshot_lost();
+}
+
+/* DEED with the lock, where there are snapshots. */
+static void with_lock(void (*deed)(void))
+{
+	bool entered;
+
+	if (!snapshot_any())
+		return;
+	entered = guard_enter_once();
+	if (region_lock_take()) {
+		deed();
+		region_lock_drop();
+	}
+	guard_leave_once(entered);
+}
+
+void cow_pause(void)
+{
+	cow_drain();
+	with_lock(snapshot_suspend);
+}
+
+void cow_resume(void)
+{
+	with_lock(snapshot_resume);
+}
+
+void cow_end(void)
+{
+	cow_drain();
+	with_lock(snapshot_end);
+}
+
+void cow_removes(void *addr, size_t len)
+{
+	uintptr_t start = (uintptr_t)addr;
+	uintptr_t end = page_up(start + len);
+	const struct share *s;
+	bool entered;
+
+	cow_drain();
+	if (!snapshot_any() || end < start)
+		return;
+	entered = guard_enter_once();
+	if (region_lock_take()) {
+		for (uintptr_t at = start;
+		     at < end && (s = share_at_or_above(at)) && s->start < end;
+		     at = s->end)
+			snapshot_preserve(
+				s->object,
+				(s->start > start ? s->start : start) +
+					s->delta,
+				(s->end < end ? s->end : end) + s->delta);
+		region_lock_drop();
+	}
+	guard_leave_once(entered);
 }

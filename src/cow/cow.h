@@ -28,6 +28,7 @@
 #include "track/share.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct cow_plan;
@@ -113,6 +114,29 @@ long cow_write(long nr, long a, long b, long c, long d);
 
 /* In a child that was forked behind our back: nobody makes a copy in it. */
 void cow_forked(void);
+
+/*
+ * Around a fork, with the map's lock held: nothing that snapshots see changes
+ * from cow_hold() to cow_release().  cow_renew() is for the child, after
+ * cow_child().
+ */
+void cow_hold(void);
+void cow_release(void);
+void cow_renew(void);
+/* In a child for which nobody called cow_hold(). */
+void cow_lose(void);
+
+/*
+ * Around a call that changes what the process is: the shim has no thread of its
+ * own meanwhile.
+ */
+void cow_pause(void);
+void cow_resume(void);
+/* Nor has it one from here on. */
+void cow_end(void);
+
+/* madvise() is about to take the memory of LEN bytes at ADDR away. */
+void cow_removes(void *addr, size_t len);
 
 /* What cow_freeze() returned last. */
 int cow_error(const struct cow_plan *plan);

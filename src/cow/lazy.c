@@ -183,13 +183,13 @@ static void serve(const struct cow_plan *plan, uintptr_t addr, bool is_child)
 /* All faults that are there now. */
 static void serve_all(const struct cow_plan *plan, bool is_child)
 {
-	uintptr_t addr[EVENTS];
+	struct uffd_fault fault[EVENTS];
 	size_t n;
 
 	do {
-		n = uffd_faults(window.uffd, addr, EVENTS);
+		n = uffd_faults(window.uffd, fault, EVENTS);
 		for (size_t i = 0; i < n; i++)
-			serve(plan, addr[i], is_child);
+			serve(plan, fault[i].addr, is_child);
 	} while (n == EVENTS);
 }
 

@@ -25,7 +25,8 @@ static bool wants_lazy(const struct cow_object *o)
 {
 	static bool said;
 
-	if (!o->wanted || CONFIG_NUMBER(copy) != COPY_LAZY || !is_shmem(o))
+	if (!o->wanted || CONFIG_NUMBER(copy) != COPY_LAZY || !is_shmem(o) ||
+	    o->flags & OBJECT_WATCHED)
 		return false;
 	if (o->program_fd < 0)
 		return true;

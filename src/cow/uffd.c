@@ -137,15 +137,23 @@ long uffd_zero(int fd, uintptr_t to, uint64_t len)
 	return done(sys_ioctl(fd, UFFDIO_ZEROPAGE, &arg), arg.zeropage);
 }
 
-size_t uffd_faults(int fd, uintptr_t *addr, size_t n)
+size_t uffd_faults(int fd, struct uffd_fault *faults, size_t n)
 {
 	struct uffd_msg msg[EVENTS];
 	size_t found = 0;
 	long bytes =
 		sys_read(fd, msg, (n < EVENTS ? n : EVENTS) * sizeof(*msg));
 
-	for (long i = 0; bytes > 0 && i < bytes / (long)sizeof(*msg); i++)
-		if (msg[i].event == UFFD_EVENT_PAGEFAULT)
-			addr[found++] = msg[i].arg.pagefault.address;
+	for (long i = 0; bytes > 0 && i < bytes / (long)sizeof(*msg); i++) {
+		uint64_t flags = msg[i].arg.pagefault.flags;
+
+		if (msg[i].event != UFFD_EVENT_PAGEFAULT)
+			continue;
+		faults[found++] = (struct uffd_fault){
+			.addr = msg[i].arg.pagefault.address,
+			.is_write = flags & UFFD_PAGEFAULT_FLAG_WRITE,
+			.is_protected = flags & UFFD_PAGEFAULT_FLAG_WP,
+		};
+	}
 	return found;
 }

@@ -11,6 +11,7 @@
 #ifndef ANONSHIM_COW_UFFD_H
 #define ANONSHIM_COW_UFFD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,7 +42,14 @@ long uffd_wake(int fd, struct uffd_range range);
  */
 long uffd_copy(int fd, uintptr_t to, uintptr_t from, uint64_t len);
 long uffd_zero(int fd, uintptr_t to, uint64_t len);
-/* Addresses of faults that wait, at most N; returns how many. */
-size_t uffd_faults(int fd, uintptr_t *addr, size_t n);
+/* Who waits, and why. */
+struct uffd_fault {
+	uintptr_t addr;
+	bool is_write;	   /* wants to write */
+	bool is_protected; /* to a page that is there */
+};
+
+/* Faults that wait, at most N; returns how many. */
+size_t uffd_faults(int fd, struct uffd_fault *faults, size_t n);
 
 #endif

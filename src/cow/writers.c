@@ -10,17 +10,25 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "cow/snapshot.h"
 #include "env/guard.h"
+#include "track/region.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
-/* Whether writes through M are to wait here; a lazy copy sees to its own. */
+/* Whether writes through M are to wait here; a lazy copy sees to its own, and
+ * so does who watches for snapshots. */
 static bool is_held(const struct cow_plan *plan, const struct cow_map *m)
 {
-	return m->prot & PROT_WRITE && !COW_OBJECT(plan, m->object)->lazy;
+	const struct cow_object *o = COW_OBJECT(plan, m->object);
+
+	return m->prot & PROT_WRITE && !o->lazy && !(o->flags & OBJECT_WATCHED);
 }
 
 /*
@@ -98,8 +106,7 @@ bool cow_guards_slowly(int fd)
 	if (!guard_open() || sys_failed(sys_object(fd, &file)))
 		return false;
 	id = share_object_known(file.dev, file.ino);
-	return id &&
-	       share_object_at(id)->flags & (OBJECT_ALIASED | OBJECT_PRIVATE);
+	return id && share_is_group(id);
 }
 
 static void write_begin(void)
@@ -113,14 +120,89 @@ static void write_begin(void)
 	}
 }
 
+static uint64_t vec_bytes(const struct iovec *vec, long n)
+{
+	uint64_t sum = 0;
+
+	for (long i = 0; i < n; i++)
+		sum += vec[i].iov_len;
+	return sum;
+}
+
+/* Where a write to FD that does not say goes to. */
+static uint64_t position(int fd)
+{
+	struct sys_object file;
+	long flags = sys_call(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0);
+	long at = sys_call(SYS_lseek, fd, 0, SEEK_CUR, 0, 0, 0);
+
+	if (!sys_failed(flags) && flags & O_APPEND &&
+	    !sys_failed(sys_object(fd, &file)))
+		return file.size;
+	return sys_failed(at) ? 0 : (uint64_t)at;
+}
+
+/* What call NR is about to change: all, where that is not known. */
+static void range_of(long nr, const long a[4], uint64_t *from, uint64_t *to)
+{
+	*from = 0;
+	*to = INT64_MAX;
+	switch (nr) {
+	case SYS_write:
+		*from = position((int)a[0]);
+		*to = *from + (uint64_t)a[2];
+		break;
+	case SYS_writev:
+		*from = position((int)a[0]);
+		*to = *from + vec_bytes((void *)a[1], a[2]);
+		break;
+	case SYS_pwrite64:
+		*from = (uint64_t)a[3];
+		*to = *from + (uint64_t)a[2];
+		break;
+	case SYS_pwritev:
+		*from = (uint64_t)a[3];
+		*to = *from + vec_bytes((void *)a[1], a[2]);
+		break;
+	case SYS_ftruncate:
+		*from = (uint64_t)a[1];
+		break;
+	}
+}
+
+/* Snapshots keep what FD's object is; with the lock, which the write needs too
+ * or the next snapshot would come in between. */
+static void preserve(long nr, const long a[4])
+{
+	struct sys_object file;
+	uint64_t from;
+	uint64_t to;
+	uint32_t id;
+
+	if (sys_failed(sys_object((int)a[0], &file)))
+		return;
+	id = share_object_known(file.dev, file.ino);
+	if (!id || !(share_object_at(id)->flags & OBJECT_WATCHED))
+		return;
+	range_of(nr, a, &from, &to);
+	snapshot_preserve(id, from, to);
+}
+
 long cow_write(long nr, long a, long b, long c, long d)
 {
+	const long args[4] = {a, b, c, d};
+	bool locked;
 	long result;
 
 	guard_enter();
+	locked = snapshot_any() && region_lock_take();
+	if (locked)
+		preserve(nr, args);
 	write_begin();
 	result = sys_call(nr, a, b, c, d, 0, 0);
 	__atomic_fetch_sub(&writing, 1, __ATOMIC_RELEASE);
+	if (locked)
+		region_lock_drop();
 	guard_leave();
 	if (!sys_failed(result))
 		return result;

@@ -151,6 +151,7 @@ void real_init(void)
 	LOOK_UP(writev);
 	LOOK_UP(pwritev);
 	LOOK_UP(ftruncate);
+	LOOK_UP(fallocate);
 	LOOK_UP(fcntl);
 	LOOK_UP(recvmsg);
 	LOOK_UP(recvmmsg);

@@ -64,6 +64,7 @@ struct real {
 	ssize_t (*writev)(int, const struct iovec *, int);
 	ssize_t (*pwritev)(int, const struct iovec *, int, off_t);
 	int (*ftruncate)(int, off_t);
+	int (*fallocate)(int, int, off_t, off_t);
 	int (*fcntl)(int, int, ...);
 	ssize_t (*recvmsg)(int, struct msghdr *, int);
 	int (*recvmmsg)(int, struct mmsghdr *, unsigned, int,

@@ -80,11 +80,15 @@ static void prepare(void)
 		plan_late();
 	else if (forking.plan && !cow_is_frozen(forking.plan))
 		cow_freeze(forking.plan, guard.fork_map);
+	if (guard.fork_map)
+		cow_hold();
 }
 
 static void parent(void)
 {
 	/* first: others wait to write */
+	if (guard.fork_map)
+		cow_release();
 	if (forking.plan && cow_parent(forking.plan))
 		forking.plan = NULL;
 	if (forking.plan && !forking.planned) {
@@ -99,10 +103,16 @@ static void parent(void)
 
 static void child(void)
 {
+	bool held = guard.fork_map;
+
 	life_fork_child(true);
 	heap_fork_child();
 	if (forking.plan)
 		cow_child(forking.plan);
+	if (held)
+		cow_renew();
+	else
+		cow_lose();
 	forking.plan = NULL;
 	guard_leave();
 }
@@ -111,6 +121,7 @@ static void raw_child(void)
 {
 	heap_fork_child();
 	cow_forked();
+	cow_lose();
 }
 
 void fork_init(void)

@@ -46,7 +46,7 @@ static void *mmap_early(const struct mmap_args *a, uintptr_t caller)
 EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd,
 		  off_t offset)
 {
-	struct mmap_args a = {addr, len, prot, flags, fd, offset};
+	struct mmap_args a = {addr, len, prot, flags, fd, offset, KIND_NONE};
 	struct unwind_start caller = UNWIND_CALLER();
 
 	return guard_open() ? track_mmap(&a, &caller)
@@ -56,7 +56,7 @@ EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd,
 EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd,
 		    off_t offset)
 {
-	struct mmap_args a = {addr, len, prot, flags, fd, offset};
+	struct mmap_args a = {addr, len, prot, flags, fd, offset, KIND_NONE};
 	struct unwind_start caller = UNWIND_CALLER();
 
 	return guard_open() ? track_mmap(&a, &caller)
@@ -106,6 +106,7 @@ static int prctl_watched(int op, const unsigned long a[4])
 		return track_set_name(a[1], a[2], (const char *)a[3]);
 	if (op != PR_SET_SECCOMP || !guard_open())
 		return real.prctl(op, a[0], a[1], a[2], a[3]);
+	cow_end();
 	track_confined(true);
 	result = real.prctl(op, a[0], a[1], a[2], a[3]);
 	if (result < 0)
@@ -165,13 +166,22 @@ const unsigned char interpose_watched[WATCHED] = {
 	[SYS_recvmsg] = 1,   [SYS_recvmmsg] = 1,
 	[SYS_fork] = 2,	     [SYS_clone] = 2,
 	[SYS_clone3] = 2,    [SYS_pidfd_getfd] = 1,
+	[SYS_write] = 1,     [SYS_pwrite64] = 1,
+	[SYS_writev] = 1,    [SYS_pwritev] = 1,
+	[SYS_fallocate] = 1, [SYS_unshare] = 3,
+	[SYS_setns] = 3,     [SYS_setuid] = 3,
+	[SYS_setgid] = 3,    [SYS_setreuid] = 3,
+	[SYS_setregid] = 3,  [SYS_setresuid] = 3,
+	[SYS_setresgid] = 3, [SYS_setgroups] = 3,
+	[SYS_capset] = 3,    [SYS_chroot] = 3,
 };
 
 long interpose_syscall(long nr, const long a[6],
 		       const struct unwind_start *caller)
 {
 	struct mmap_args map = {(void *)a[0], (size_t)a[1], (int)a[2],
-				(int)a[3],    (int)a[4],    a[5]};
+				(int)a[3],    (int)a[4],    a[5],
+				KIND_NONE};
 	struct mremap_args move = {(void *)a[0], (size_t)a[1], (size_t)a[2],
 				   (int)a[3], (void *)a[4]};
 	long result;
@@ -190,6 +200,7 @@ long interpose_syscall(long nr, const long a[6],
 	case SYS_seccomp:
 		if (a[0] > SECCOMP_SET_MODE_FILTER)
 			break;
+		cow_end();
 		track_confined(true);
 		result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 		if (result < 0)
@@ -210,9 +221,11 @@ long interpose_syscall(long nr, const long a[6],
 		return result;
 	}
 	if (interpose_watched[nr] == 3)
-		cow_drain(); /* see process.c */
+		cow_pause(); /* see process.c */
 	if (!objects_written_by_syscall(nr, a, &result))
 		result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (interpose_watched[nr] == 3)
+		cow_resume();
 	objects_by_syscall(nr, a, result);
 	return result;
 }

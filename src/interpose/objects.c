@@ -60,7 +60,7 @@ EXPORT int madvise(void *addr, size_t len, int advice)
 	if (!real.madvise)
 		real_init();
 	if (__builtin_expect(advice == MADV_REMOVE, 0))
-		cow_drain();
+		cow_removes(addr, len);
 	objects_advised(addr, len, advice);
 	return real.madvise(addr, len, advice);
 }
@@ -134,6 +134,20 @@ EXPORT int ftruncate(int fd, off_t size)
 EXPORT int ftruncate64(int fd, off_t size)
 {
 	return ftruncate(fd, size);
+}
+
+EXPORT int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	if (!real.fallocate)
+		real_init();
+	return cow_guards(fd)
+		       ? (int)cow_write(SYS_fallocate, fd, mode, offset, len)
+		       : real.fallocate(fd, mode, offset, len);
+}
+
+EXPORT int fallocate64(int fd, int mode, off_t offset, off_t len)
+{
+	return fallocate(fd, mode, offset, len);
 }
 
 static void objects_sealed(int fd, int command, long arg)
@@ -221,10 +235,10 @@ bool objects_written_by_syscall(long nr, const long a[6], long *result)
 {
 	bool writes = nr == SYS_write || nr == SYS_pwrite64 ||
 		      nr == SYS_writev || nr == SYS_pwritev ||
-		      nr == SYS_ftruncate;
+		      nr == SYS_ftruncate || nr == SYS_fallocate;
 
 	if (nr == SYS_madvise && a[2] == MADV_REMOVE)
-		cow_drain();
+		cow_removes((void *)a[0], (size_t)a[1]);
 	if (!writes || !cow_guards((int)a[0]))
 		return false;
 	*result = cow_write(nr, a[0], a[1], a[2], a[3]);

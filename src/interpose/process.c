@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exported libc names that change what a process is: before each, the thread
- * of a lazy copy that is under way ends.  It would keep rights that the program
- * gives up, and the kernel refuses some of these calls to who has threads.
+ * Exported libc names that change what a process is: before each, threads of
+ * the shim's own end.  They would keep rights that the program gives up, and
+ * the kernel refuses some of these calls to who has threads.
  */
 #include "interpose/process.h"
 #include "cow/cow.h"
@@ -26,15 +26,19 @@ int capset(void *header, const void *data);
 			errno = ENOSYS; \
 			return -1;      \
 		}                       \
-		cow_drain();            \
+		cow_pause();            \
 	} while (0)
 
 /* PROCESS_CALLS lists them: X(name, parameters, arguments) */
-#define X(name, parameters, arguments)      \
-	EXPORT int name parameters          \
-	{                                   \
-		READY(name);                \
-		return real.name arguments; \
+#define X(name, parameters, arguments)        \
+	EXPORT int name parameters            \
+	{                                     \
+		int result;                   \
+                                              \
+		READY(name);                  \
+		result = real.name arguments; \
+		cow_resume();                 \
+		return result;                \
 	}
 PROCESS_CALLS(X)
 #undef X

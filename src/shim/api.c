@@ -11,13 +11,71 @@
 #include "env/guard.h"
 #include "shim/api.h"
 #include "track/name.h"
+#include "track/own.h"
+#include "track/region.h"
 #include "track/registry.h"
+#include "track/share.h"
 #include "track/track.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+
+int api_failed(int err)
+{
+	errno = err;
+	return -1;
+}
+
+bool api_enter(void)
+{
+	guard_enter();
+	if (region_lock_take())
+		return true;
+	guard_leave();
+	return false;
+}
+
+void api_leave(void)
+{
+	own_flush();
+	region_lock_drop();
+	guard_leave();
+}
+
+struct api_memory api_memory_at(void *addr)
+{
+	struct api_memory m = {.fd = -1};
+	const struct share *s = share_at_or_above((uintptr_t)addr);
+	const struct registry_object *o;
+	struct sys_object file;
+
+	if (!s || s->start > (uintptr_t)addr)
+		return m;
+	o = share_object_at(s->object);
+	m.object = s->object;
+	m.flags = o->flags;
+	m.size = o->size ? o->size : o->high;
+	if (o->flags & OBJECT_REGION && o->fd >= 0 &&
+	    !sys_failed(sys_object(o->fd, &file)) && file.ino == o->ino &&
+	    file.dev == o->dev)
+		m.fd = o->fd;
+	return m;
+}
+
+struct api_memory api_region_at(void *addr)
+{
+	struct api_memory m = {.fd = -1};
+
+	if (!api_enter())
+		return m;
+	m = api_memory_at(addr);
+	api_leave();
+	if (!(m.flags & OBJECT_REGION))
+		m.object = 0;
+	return m;
+}
 
 #define STATS_MIN offsetof(struct anonshim_stats, regions)
 
@@ -38,17 +96,13 @@ int anonshim_name(void *addr, size_t len, const char *name)
 	int err = errno;
 	int result;
 
-	if (!guard_ready) {
-		errno = ENOSYS;
-		return -1;
-	}
+	if (!guard_ready)
+		return api_failed(ENOSYS);
 	if ((uintptr_t)addr & (PAGE_BYTES - 1) ||
 	    (uintptr_t)addr + len < (uintptr_t)addr ||
 	    (name && (!*name || strnlen(name, NAME_BYTES) == NAME_BYTES ||
-		      !name_valid(name)))) {
-		errno = EINVAL;
-		return -1;
-	}
+		      !name_valid(name))))
+		return api_failed(EINVAL);
 	result = track_set_name((unsigned long)addr, len, name);
 	/* a kernel that takes no names: the registry has it */
 	if (result && errno == EINVAL && !caps.names) {
@@ -67,14 +121,10 @@ int anonshim_stats(struct anonshim_stats *stats)
 	const struct registry_counters *c;
 	struct anonshim_stats all = {.version = ANONSHIM_API_VERSION};
 
-	if (!guard_ready) {
-		errno = ENOSYS;
-		return -1;
-	}
-	if (!stats || stats->size < STATS_MIN) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (!guard_ready)
+		return api_failed(ENOSYS);
+	if (!stats || stats->size < STATS_MIN)
+		return api_failed(EINVAL);
 	c = &anonshim_registry->counters;
 	all.size = stats->size < sizeof(all) ? stats->size : sizeof(all);
 	all.regions = c->regions;

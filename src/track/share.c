@@ -26,7 +26,10 @@
 
 uint32_t share_groups;
 size_t share_count;
+uint32_t share_moved;
 
+static void (*follower)(uint32_t object);
+static uint32_t serials;
 static struct share *shares;
 static size_t room; /* shares, in the array */
 static struct index files;
@@ -34,6 +37,31 @@ static uint32_t free_objects; /* chained through `site` */
 static uint32_t used;	      /* objects */
 static uint32_t indexed;      /* entries of the index, of past ones as well */
 static uint32_t sweep_at = SWEEP_FIRST;
+
+void share_set_follower(void (*follow)(uint32_t object))
+{
+	follower = follow;
+}
+
+/* A call changes mappings of one object, as a rule: of two both are followed.
+ */
+static void moved(uint32_t object)
+{
+	if (!(share_object_at(object)->flags & OBJECT_WATCHED))
+		return;
+	if (share_moved && share_moved != object)
+		share_follow();
+	share_moved = object;
+}
+
+void share_follow(void)
+{
+	uint32_t object = share_moved;
+
+	share_moved = 0;
+	if (object && follower)
+		follower(object);
+}
 
 static struct registry_table *table(void)
 {
@@ -90,7 +118,12 @@ static uint64_t file_hash(uint64_t dev, uint64_t ino)
 
 static bool is_group(uint32_t flags)
 {
-	return flags & (OBJECT_ALIASED | OBJECT_PRIVATE);
+	return flags & (OBJECT_ALIASED | OBJECT_PRIVATE | OBJECT_WATCHED);
+}
+
+bool share_is_group(uint32_t object)
+{
+	return is_group(share_object_at(object)->flags);
 }
 
 static void index_object(uint32_t id)
@@ -141,6 +174,8 @@ static uint32_t reason(const struct registry_object *o, bool asked)
 	const uint32_t none =
 		OBJECT_USED | OBJECT_NAMED | OBJECT_ADVISED | OBJECT_HUGE;
 
+	if (o->flags & OBJECT_WATCHED)
+		return o->flags;
 	/* neither mapped nor open: it is gone, or comes from elsewhere again */
 	if (!(o->flags & OBJECT_SEEN) && (asked || !o->ino))
 		return 0;
@@ -390,7 +425,7 @@ static bool has_alias(const struct share *s)
 
 void share_add(uintptr_t start, uintptr_t end, uint64_t offset, uint32_t object)
 {
-	struct share s = {start, end, offset - start, object};
+	struct share s = {start, end, offset - start, object, ++serials};
 	uint64_t last = offset + (end - start);
 	struct registry_object *o;
 
@@ -406,6 +441,7 @@ void share_add(uintptr_t start, uintptr_t end, uint64_t offset, uint32_t object)
 		o->high = last;
 	o->at = start;
 	insert(find(start), &s);
+	moved(object);
 }
 
 /* The mapping that its record pointed at is no more. */
@@ -437,6 +473,7 @@ void share_clear_slowly(uintptr_t start, uintptr_t end)
 		}
 		if (at >= start && at < end)
 			point_elsewhere(tail.object);
+		moved(tail.object);
 	}
 }
 

@@ -29,12 +29,22 @@ struct share {
 	uintptr_t end;
 	uint64_t delta; /* modulo 2^64 */
 	uint32_t object;
+	uint32_t serial; /* of the call that mapped it */
 };
 
-/* Objects that a fork may have to copy: aliased, or said to be private. */
+/* Objects that a fork may have to copy, aliased or said to be private, or that
+ * snapshots see. */
 extern uint32_t share_groups;
 /* Shared mappings. */
 extern size_t share_count;
+
+/*
+ * Objects marked OBJECT_WATCHED are FOLLOWed: it is called once what the kernel
+ * did to their mappings is recorded, before the lock is dropped.
+ */
+void share_set_follower(void (*follow)(uint32_t object));
+extern uint32_t share_moved; /* whose mappings have changed; 0: none's */
+void share_follow(void);
 
 /*
  * The object DEV, INO, made known if need be; 0: no memory.  One that was born
@@ -81,6 +91,9 @@ const struct share *share_at_or_above(uintptr_t addr);
 
 /* The first mapping of OBJECT, or NULL. */
 const struct share *share_of(uint32_t object);
+
+/* Whether a fork, or a snapshot, may have to do with OBJECT. */
+bool share_is_group(uint32_t object);
 
 /* Set FLAGS, OBJECT_*, of an object, and take those in CLEAR back. */
 void share_mark(uint32_t object, uint32_t flags, uint32_t clear);

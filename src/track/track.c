@@ -71,6 +71,8 @@ static bool enter(void)
 static void leave(bool locked)
 {
 	if (locked) {
+		if (share_moved)
+			share_follow();
 		own_flush();
 		region_lock_drop();
 	}
@@ -113,6 +115,13 @@ static uint32_t site_here(enum registry_kind kind,
 		unwind_capture(caller, frames, (unsigned)CONFIG_NUMBER(depth));
 
 	return site_of_stack(kind, frames, n);
+}
+
+static enum registry_kind kind_of(const struct mmap_args *a)
+{
+	return a->kind		      ? a->kind
+	       : a->flags & MAP_STACK ? KIND_STACK
+				      : KIND_MMAP;
 }
 
 static uintptr_t mapping_end(uintptr_t start, const struct mmap_args *a)
@@ -226,8 +235,7 @@ void *track_mmap(const struct mmap_args *a, const struct unwind_start *caller)
 	if (!anonymous && !fixed && !shown.some)
 		return call_mmap(a);
 	if (anonymous || shown.some)
-		site = site_here(a->flags & MAP_STACK ? KIND_STACK : KIND_MMAP,
-				 caller);
+		site = site_here(kind_of(a), caller);
 	if (waits && !fixed) {
 		result = call_mmap(a);
 		if (result == MAP_FAILED)

@@ -15,6 +15,7 @@
 #define ANONSHIM_TRACK_TRACK_H
 
 #include "track/unwind.h"
+#include "wire/registry_abi.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +29,7 @@ struct mmap_args {
 	int flags;
 	int fd;
 	off_t offset;
+	enum registry_kind kind; /* KIND_NONE: as the flags have it */
 };
 
 struct mremap_args {

@@ -194,7 +194,8 @@ struct registry_account {
 #define OBJECT_NAMED                                                        \
 	0x200		  /* a file that had a name when it was mapped last \
 			   */
-#define OBJECT_HUGE 0x400 /* pages of hugetlbfs */
+#define OBJECT_HUGE 0x400    /* pages of hugetlbfs */
+#define OBJECT_WATCHED 0x800 /* snapshots see it, or it is a view of one */
 
 /*
  * What shared mappings show.  Changes as the regions do, under the same

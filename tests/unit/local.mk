@@ -30,6 +30,7 @@ shim_unit_tests = \
 	tests/unit/test_faults \
 	tests/unit/test_fmt \
 	tests/unit/test_glob \
+	tests/unit/test_history \
 	tests/unit/test_heap \
 	tests/unit/test_heap_arena \
 	tests/unit/test_heap_cache \

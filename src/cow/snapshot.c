@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Snapshots and views; see snapshot.h.
+ */
+#include "cow/snapshot.h"
+
+#include "base/fmt.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "cow/engine.h"
+#include "cow/history.h"
+#include "cow/snapshot_page.h"
+#include "track/share.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#define FIRST_STRIDE 16
+
+/* Memory ------------------------------------------------------------------ */
+
+/* For each page of each object that has snapshots may be saved in this epoch,
+ * and all of MORE in the next. */
+static uint64_t versions_wanted(const struct watched *more)
+{
+	uint64_t wanted = history_counts().versions + (more ? more->pages : 0);
+
+	for (const struct watched *w = watched_all; w; w = w->next)
+		if (w->history.newest && w != more)
+			wanted += w->pages;
+	return wanted;
+}
+
+static void *bits_new(const struct watched *w)
+{
+	long p = sys_mmap(NULL, page_up(watch_bits_bytes(w)),
+			  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+
+	return sys_failed(p) ? NULL : (void *)p;
+}
+
+static void watched_free(struct watched *w)
+{
+	size_t bits = page_up(watch_bits_bytes(w));
+
+	if (w->at)
+		sys_munmap(w->at, w->pages * PAGE_BYTES);
+	if (w->loose)
+		sys_munmap(w->loose, bits);
+	if (w->present)
+		sys_munmap(w->present, bits);
+	if (w->history.roots)
+		history_end(&w->history);
+	if (w->notify)
+		sys_close(w->notify);
+	sys_munmap(w, page_up(sizeof(*w)));
+}
+
+/* Of OBJECT, of SIZE bytes; nobody knows of it yet. */
+static struct watched *watched_new(uint32_t object, uint64_t size, bool is_view)
+{
+	long p = sys_mmap(NULL, sizeof(struct watched), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct watched *w = (struct watched *)p;
+
+	if (sys_failed(p))
+		return NULL;
+	w->object = object;
+	w->pages = page_up(size) / PAGE_BYTES;
+	w->stride = FIRST_STRIDE;
+	w->loose = bits_new(w);
+	if (is_view)
+		w->present = bits_new(w);
+	p = sys_mmap(NULL, w->pages * PAGE_BYTES, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	w->at = sys_failed(p) ? NULL : (char *)p;
+	if (w->loose && (!is_view || w->present) && w->at &&
+	    !history_init(&w->history, w->pages))
+		return w;
+	watched_free(w);
+	return NULL;
+}
+
+static struct watched *watched_of(uint32_t object)
+{
+	struct watched *w = watched_all;
+
+	while (w && w->object != object)
+		w = w->next;
+	return w;
+}
+
+/* Nobody asks for W any more.  Returns what it was a view of. */
+static uint32_t unwatch(struct watched *w)
+{
+	uint32_t source = w->source;
+
+	for (struct watched **at = &watched_all; *at; at = &(*at)->next)
+		if (*at == w) {
+			*at = w->next;
+			break;
+		}
+	if (w->present)
+		for (uint64_t i = 0; i < w->pages; i++)
+			page_views -= bit_get(w->present, i);
+	watch_forget(w);
+	share_mark(w->object, 0, OBJECT_WATCHED);
+	watched_free(w);
+	return source;
+}
+
+/* Snapshots --------------------------------------------------------------- */
+
+/* Who holds a snapshot: the program, views. */
+static uint32_t *holders; /* by the snapshot's index */
+static size_t holders_bytes;
+
+static int hold_room(uint32_t snapshot)
+{
+	size_t need = page_up((snapshot + 1) * sizeof(*holders));
+	long p;
+
+	if (need <= holders_bytes)
+		return 0;
+	need *= 2;
+	p = holders ? sys_mremap(holders, holders_bytes, need, MREMAP_MAYMOVE,
+				 NULL)
+		    : sys_mmap(NULL, need, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sys_failed(p))
+		return -ENOMEM;
+	holders = (uint32_t *)p;
+	holders_bytes = need;
+	return 0;
+}
+
+/* A child that knows nothing of its parent's snapshots. */
+static bool lost;
+
+static uint32_t slot_of(snapshot_id id)
+{
+	uint32_t slot = (uint32_t)id;
+
+	return !lost && history_is(slot, (uint32_t)(id >> 32)) ? slot : 0;
+}
+
+/* Whether neither the program nor a snapshot has anything of W. */
+static bool is_unused(const struct watched *w)
+{
+	return !w->history.newest && !w->mappings;
+}
+
+/* Without SNAPSHOT, and what was kept for it alone. */
+static void let_go(uint32_t snapshot)
+{
+	while (snapshot && !--holders[snapshot]) {
+		struct watched *w = history_owner(snapshot);
+
+		history_drop(&w->history, snapshot);
+		/* its object stays watched while it is mapped: the next one
+		 * then costs what was written meanwhile */
+		snapshot = is_unused(w) ? unwatch(w) : 0;
+	}
+}
+
+struct taking {
+	struct watched *w;
+	uint64_t wanted; /* versions, more than there is room for; 0: done */
+	uint32_t snapshot;
+};
+
+static int take(void *arg)
+{
+	struct taking *t = arg;
+	int result;
+
+	t->wanted = versions_wanted(t->w);
+	if (t->wanted > history_counts().room)
+		return 0;
+	t->wanted = 0;
+	result = watch_arm(t->w);
+	if (result)
+		return result == -ENOMEM ? -ENOMEM : -EPERM;
+	t->w->stride = FIRST_STRIDE;
+	page_unnotify(t->w);
+	t->snapshot = history_take(&t->w->history, t->w);
+	holders[t->snapshot] = 1;
+	return 0;
+}
+
+/* In the engine: it has to be watched before it is known. */
+static int watch(void *arg)
+{
+	struct watched *w = arg;
+	int result = watch_follow(w);
+
+	if (result) {
+		watch_forget(w);
+		return result == -EINVAL  ? -EINVAL
+		       : result == -EPERM ? -EPERM
+					  : -ENOMEM;
+	}
+	w->next = watched_all;
+	watched_all = w;
+	return 0;
+}
+
+static int watch_object(uint32_t object, uint64_t size, struct watched **to)
+{
+	int result;
+
+	*to = watched_of(object);
+	if (*to)
+		return 0;
+	*to = watched_new(object, size, false);
+	if (!*to)
+		return -ENOMEM;
+	result = engine_call(watch, *to);
+	if (result) {
+		watched_free(*to);
+		return result;
+	}
+	share_mark(object, OBJECT_WATCHED, 0);
+	return 0;
+}
+
+int snapshot_take(uint32_t object, uint64_t size, snapshot_id *id)
+{
+	struct taking t = {0};
+	int result = lost ? -EPERM : engine_start();
+
+	if (!result)
+		result = watch_object(object, size, &t.w);
+	if (!result)
+		result = history_reserve(0);
+	if (!result)
+		result = hold_room((uint32_t)history_counts().snapshots + 1);
+	if (result)
+		return result;
+	result = engine_call(take, &t);
+	while (!result && t.wanted) {
+		result = history_reserve(t.wanted);
+		if (!result)
+			result = engine_call(take, &t);
+	}
+	if (!result)
+		*id = (uint64_t)history_serial(t.snapshot) << 32 | t.snapshot;
+	return result;
+}
+
+static int release(void *arg)
+{
+	const snapshot_id *id = arg;
+
+	let_go(slot_of(*id));
+	return 0;
+}
+
+int snapshot_release(snapshot_id id)
+{
+	if (!slot_of(id))
+		return -EINVAL;
+	return engine_call(release, &id);
+}
+
+uint64_t snapshot_bytes(snapshot_id id)
+{
+	uint32_t slot = slot_of(id);
+	const struct watched *w = slot ? history_owner(slot) : NULL;
+
+	return w ? w->pages * PAGE_BYTES : 0;
+}
+
+/* Views ------------------------------------------------------------------- */
+
+struct viewing {
+	struct watched *w;
+	snapshot_id id;
+};
+
+static int view(void *arg)
+{
+	struct viewing *v = arg;
+	struct watched *w = v->w;
+	struct uffd_range all = {(uintptr_t)w->at,
+				 (uintptr_t)w->at + w->pages * PAGE_BYTES};
+	int result;
+
+	if (engine_uffd < 0)
+		return -EPERM;
+	w->source = slot_of(v->id);
+	if (!w->source)
+		return -EINVAL;
+	result = (int)uffd_register(engine_uffd, all, UFFD_MISSING);
+	if (result)
+		return -ENOMEM;
+	result = watch(w);
+	if (!result)
+		holders[w->source]++;
+	return result;
+}
+
+int snapshot_view(snapshot_id id, uint32_t object, void *at)
+{
+	struct viewing v = {.id = id};
+	int result = engine_start();
+	long p;
+
+	if (result)
+		return result;
+	v.w = watched_new(object, snapshot_bytes(id), true);
+	if (!v.w)
+		return -ENOMEM;
+	p = sys_mremap(at, 0, v.w->pages * PAGE_BYTES,
+		       MREMAP_MAYMOVE | MREMAP_FIXED, v.w->at);
+	result = sys_failed(p) ? -ENOMEM : engine_call(view, &v);
+	if (result) {
+		watched_free(v.w);
+		return result;
+	}
+	share_mark(object, OBJECT_WATCHED, 0);
+	return 0;
+}
+
+/* What the program did to the mappings of an object. */
+static int follow(void *arg)
+{
+	struct watched *w = arg;
+	int result = watch_follow(w);
+
+	if (is_unused(w))
+		let_go(unwatch(w));
+	return result;
+}
+
+static void followed(uint32_t object)
+{
+	static bool said;
+	struct watched *w = watched_of(object);
+
+	if (w && engine_call(follow, w))
+		log_once(&said,
+			 "snapshots: new mappings of their memory cannot be "
+			 "watched; what is written there shows up in them");
+}
+
+void snapshot_start(void)
+{
+	share_set_follower(followed);
+}
+
+/* What changed ------------------------------------------------------------ */
+
+struct changing {
+	uint32_t from;
+	uint32_t until;
+	uint64_t *changed;
+};
+
+static int changes(void *arg)
+{
+	const struct changing *c = arg;
+	const struct watched *w = history_owner(c->from);
+
+	history_changes(&w->history, c->from, c->until, c->changed);
+	return 0;
+}
+
+static bool is_before(uint32_t from, uint32_t until)
+{
+	while (from && from != until)
+		from = history_next(from);
+	return from;
+}
+
+int snapshot_changes(snapshot_id from, snapshot_id until, uint64_t at,
+		     snapshot_each *each, void *arg)
+{
+	struct changing c = {.from = slot_of(from), .until = slot_of(until)};
+	const struct watched *w;
+	uint64_t page = at / PAGE_BYTES;
+
+	if (!c.from || (until && !c.until) ||
+	    (c.until && !is_before(c.from, c.until)))
+		return -EINVAL;
+	w = history_owner(c.from);
+	c.changed = bits_new(w);
+	if (!c.changed)
+		return -ENOMEM;
+	engine_call(changes, &c);
+	while ((page = bit_next(c.changed, page, w->pages, true)) < w->pages) {
+		uint64_t end = bit_next(c.changed, page, w->pages, false);
+
+		each(page * PAGE_BYTES, (end - page) * PAGE_BYTES, arg);
+		page = end;
+	}
+	sys_munmap(c.changed, page_up(watch_bits_bytes(w)));
+	return 0;
+}
+
+/* Who wants to know of the first write ------------------------------------ */
+
+struct watching {
+	struct watched *w;
+	int fd;	  /* the caller's, of a pipe */
+	long tid; /* the caller */
+};
+
+/* A pipe can be opened anew by whoever has another table of descriptors. */
+static int watch_pipe(void *arg)
+{
+	const struct watching *a = arg;
+	char path[64];
+	struct fmt f;
+	long fd;
+
+	fmt_init(&f, path, sizeof(path));
+	fmt_str(&f, "/proc/self/task/");
+	fmt_u64(&f, (uint64_t)a->tid);
+	fmt_str(&f, "/fd/");
+	fmt_u64(&f, (uint64_t)a->fd);
+	fd = sys_open(path, O_RDWR | O_NONBLOCK, 0);
+	if (sys_failed(fd))
+		return fd == -EMFILE || fd == -ENFILE ? -ENOMEM : -EPERM;
+	if (a->w->notify)
+		sys_close(a->w->notify);
+	a->w->notify = (int)fd;
+	a->w->notified = false;
+	if (history_is_written(&a->w->history))
+		page_notify(a->w);
+	return 0;
+}
+
+int snapshot_watch(uint32_t object, int *fd)
+{
+	struct watching a = {.w = watched_of(object), .tid = sys_gettid()};
+	int ends[2];
+	int result;
+
+	if (!a.w || !a.w->history.newest)
+		return -EINVAL;
+	if (engine_uffd < 0)
+		return -EPERM;
+	if (sys_failed(sys_call(SYS_pipe2, (long)ends, O_CLOEXEC | O_NONBLOCK,
+				0, 0, 0, 0)))
+		return -ENOMEM;
+	a.fd = ends[0];
+	result = engine_call(watch_pipe, &a);
+	sys_close(ends[1]);
+	if (result)
+		sys_close(ends[0]);
+	else
+		*fd = ends[0];
+	return result;
+}
+
+/* What is written otherwise ----------------------------------------------- */
+
+struct preserving {
+	struct watched *w;
+	uint64_t from;
+	uint64_t to;
+};
+
+static int preserve(void *arg)
+{
+	const struct preserving *p = arg;
+
+	for (uint64_t page = p->from; page < p->to && page < p->w->pages;
+	     page++) {
+		page_save(p->w, page);
+		page_own(p->w, page);
+	}
+	return 0;
+}
+
+int snapshot_preserve(uint32_t object, uint64_t from, uint64_t to)
+{
+	struct preserving p = {
+		.w = watched_of(object),
+		.from = from / PAGE_BYTES,
+		.to = page_up(to) / PAGE_BYTES,
+	};
+
+	return p.w ? engine_call(preserve, &p) : 0;
+}
+
+struct snapshot_sums snapshot_sums(void)
+{
+	struct snapshot_sums sums = {
+		.snapshots = history_counts().snapshots,
+		.saved_pages = history_counts().versions,
+		.view_pages = page_views,
+	};
+
+	for (const struct watched *w = watched_all; w; w = w->next)
+		sums.views += w->present != NULL;
+	return sums;
+}
+
+/* Fork, and what else no thread may be there for -------------------------- */
+
+/*
+ * Nothing will be told of writes any more: what snapshots see is saved, all of
+ * it, and views are filled.
+ */
+static void save_all(void)
+{
+	for (struct watched *w = watched_all; w; w = w->next)
+		for (uint64_t page = 0; w->present && page < w->pages; page++)
+			if (!bit_get(w->present, page))
+				page_fill_plainly(w, page);
+	for (struct watched *w = watched_all; w; w = w->next)
+		for (uint64_t page = 0; page < w->pages; page++)
+			page_save(w, page);
+}
+
+static void pipes_forget(void)
+{
+	for (struct watched *w = watched_all; w; w = w->next)
+		w->notify = 0;
+}
+
+static void go_on(void)
+{
+	static bool said;
+
+	if (!watched_all || engine_uffd >= 0 || !engine_start())
+		return;
+	save_all();
+	log_once(&said, "snapshots: the right to see writes to memory is gone; "
+			"all that they show was copied");
+}
+
+void snapshot_suspend(void)
+{
+	engine_stop();
+	pipes_forget();
+}
+
+void snapshot_resume(void)
+{
+	go_on();
+}
+
+void snapshot_end(void)
+{
+	if (engine_uffd < 0)
+		return;
+	snapshot_suspend();
+	save_all();
+}
+
+bool snapshot_any(void)
+{
+	return watched_all;
+}
+
+void snapshot_hold(void)
+{
+	engine_hold();
+}
+
+void snapshot_parent(void)
+{
+	engine_release();
+}
+
+void snapshot_child(void)
+{
+	engine_forget();
+	pipes_forget();
+	share_follow();
+	go_on();
+}
+
+void snapshot_lost(void)
+{
+	engine_forget();
+	watched_all = NULL;
+	lost = true;
+}

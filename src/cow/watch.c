@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Watched objects; see watch.h.
+ *
+ * Their mappings are in one array in order of addresses, so that a fault finds
+ * its own by bisection.
+ */
+#include "cow/watch.h"
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "cow/engine.h"
+#include "cow/plan.h"
+#include "track/share.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+struct watched *watched_all;
+
+static struct cow_list mappings; /* struct watch_mapping */
+
+static struct watch_mapping *mapping(size_t i)
+{
+	return COW_AT(&mappings, watch_mapping, i);
+}
+
+uint64_t bit_next(const uint64_t *bits, uint64_t i, uint64_t n, bool value)
+{
+	while (i < n) {
+		uint64_t word = value ? bits[i / 64] : ~bits[i / 64];
+
+		word &= UINT64_MAX << i % 64;
+		if (word) {
+			i = i / 64 * 64 + (uint64_t)__builtin_ctzll(word);
+			return i < n ? i : n;
+		}
+		i = (i / 64 + 1) * 64;
+	}
+	return n;
+}
+
+/* The first that ends above ADDR. */
+static size_t find(uintptr_t addr)
+{
+	size_t low = 0;
+	size_t high = mappings.n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (mapping(middle)->end > addr)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+const struct watch_mapping *watch_at(uintptr_t addr)
+{
+	size_t i = find(addr);
+
+	return i < mappings.n && mapping(i)->start <= addr ? mapping(i) : NULL;
+}
+
+static bool shows(const struct watch_mapping *m, uint64_t page)
+{
+	return page >= m->first &&
+	       page - m->first < (m->end - m->start) / PAGE_BYTES;
+}
+
+const struct watch_mapping *watch_of(const struct watched *w, uint64_t page)
+{
+	for (size_t i = 0; i < mappings.n; i++)
+		if (mapping(i)->watched == w && shows(mapping(i), page))
+			return mapping(i);
+	return NULL;
+}
+
+/* The part of M that shows pages [FROM, TO) of its object; empty: none. */
+static struct uffd_range part(const struct watch_mapping *m, uint64_t from,
+			      uint64_t to)
+{
+	uint64_t last = m->first + (m->end - m->start) / PAGE_BYTES;
+
+	if (from < m->first)
+		from = m->first;
+	if (to > last)
+		to = last;
+	if (from >= to)
+		return (struct uffd_range){0, 0};
+	return (struct uffd_range){
+		m->start + (from - m->first) * PAGE_BYTES,
+		m->start + (to - m->first) * PAGE_BYTES,
+	};
+}
+
+/* ------------------------------------------------------------------------- */
+
+/* Halves of what cannot be protected at once, before it is given up. */
+#define TRIES 512
+
+static long protect_by_halves(struct uffd_range range, unsigned *tries)
+{
+	long result = uffd_protect(engine_uffd, range);
+	struct uffd_range half = range;
+
+	if (result != -ENOENT || range.end - range.start <= PAGE_BYTES ||
+	    !*tries)
+		return result;
+	--*tries;
+	half.end = page_down(range.start + (range.end - range.start) / 2);
+	protect_by_halves(half, tries);
+	half.start = half.end;
+	half.end = range.end;
+	protect_by_halves(half, tries);
+	return 0;
+}
+
+/* Kernels before 6.5 take one VMA at a time. */
+static long protect(struct uffd_range range)
+{
+	unsigned tries = TRIES;
+
+	return protect_by_halves(range, &tries);
+}
+
+/* Protect pages [FROM, TO) in every mapping. */
+static long protect_pages(const struct watched *w, uint64_t from, uint64_t to)
+{
+	for (size_t i = 0; i < mappings.n; i++) {
+		struct uffd_range range;
+		long result;
+
+		if (mapping(i)->watched != w)
+			continue;
+		range = part(mapping(i), from, to);
+		result = range.end ? protect(range) : 0;
+		if (sys_failed(result) && result != -ENOENT)
+			return result;
+	}
+	return 0;
+}
+
+int watch_arm(struct watched *w)
+{
+	uint64_t from = 0;
+	uint64_t to;
+
+	if (!w->armed) {
+		int result = (int)protect_pages(w, 0, w->pages);
+
+		if (result)
+			return result;
+		memset(w->loose, 0, watch_bits_bytes(w));
+		w->armed = true;
+		return 0;
+	}
+	while ((from = bit_next(w->loose, from, w->pages, true)) < w->pages) {
+		long result;
+
+		to = bit_next(w->loose, from, w->pages, false);
+		result = protect_pages(w, from, to);
+		if (sys_failed(result))
+			return (int)result;
+		for (; from < to; from++)
+			bit_clear(w->loose, from);
+	}
+	return 0;
+}
+
+void watch_lift(struct watched *w, uintptr_t addr, uint64_t pages)
+{
+	const struct watch_mapping *m = watch_at(addr);
+	struct uffd_range range = {page_down(addr), page_down(addr)};
+	uint64_t page = m->first + (range.start - m->start) / PAGE_BYTES;
+
+	range.end += pages * PAGE_BYTES;
+	for (uint64_t i = 0; i < pages; i++)
+		bit_set(w->loose, page + i);
+	uffd_lift(engine_uffd, range);
+}
+
+void watch_wake(const struct watched *w, uint64_t page, uint64_t pages)
+{
+	for (size_t i = 0; i < mappings.n; i++) {
+		struct uffd_range range;
+
+		if (mapping(i)->watched != w)
+			continue;
+		range = part(mapping(i), page, page + pages);
+		if (range.end)
+			uffd_wake(engine_uffd, range);
+	}
+}
+
+/* Mappings ---------------------------------------------------------------- */
+
+static unsigned mode_of(const struct watched *w)
+{
+	return UFFD_WRITES | (w->present ? UFFD_MISSING : 0);
+}
+
+static void erase(size_t i)
+{
+	mapping(i)->watched->mappings--;
+	mappings.n--;
+	memmove(mapping(i), mapping(i + 1),
+		(mappings.n - i) * sizeof(struct watch_mapping));
+}
+
+void watch_forget(struct watched *w)
+{
+	for (size_t i = mappings.n; i--;)
+		if (mapping(i)->watched == w)
+			erase(i);
+}
+
+static int insert(const struct watch_mapping *m)
+{
+	size_t i = find(m->start);
+
+	if (!cow_list_add(&mappings, sizeof(*m)))
+		return -ENOMEM;
+	memmove(mapping(i + 1), mapping(i), (mappings.n - 1 - i) * sizeof(*m));
+	*mapping(i) = *m;
+	m->watched->mappings++;
+	return 0;
+}
+
+/* M is new: where another of the object was is looked at again too. */
+static int meet(const struct watch_mapping *m)
+{
+	struct uffd_range range = {m->start, m->end};
+	long result;
+
+	if (engine_uffd < 0) /* later, all at once */
+		return 0;
+	result = uffd_register(engine_uffd, range, mode_of(m->watched));
+
+	/* one of a descriptor that only reads will never be written */
+	if (result == -EPERM && !m->watched->present)
+		return 0;
+	if (!sys_failed(result) && m->watched->armed)
+		result = uffd_protect(engine_uffd, range);
+	return sys_failed(result) ? (int)result : 0;
+}
+
+/* What of S's object can be read where nobody unmaps it. */
+static int keep(const struct watched *w, const struct share *s)
+{
+	uint64_t offset = s->start + s->delta;
+	size_t len = s->end - s->start;
+	long p;
+
+	if (offset / PAGE_BYTES + len / PAGE_BYTES > w->pages)
+		return 0;
+	p = sys_mremap((void *)s->start, 0, len, MREMAP_MAYMOVE | MREMAP_FIXED,
+		       w->at + offset);
+	if (!sys_failed(p))
+		p = sys_call(SYS_mprotect, p, (long)len, PROT_READ, 0, 0, 0);
+	return sys_failed(p) ? -ENOMEM : 0;
+}
+
+static bool is_known(const struct watch_mapping *m)
+{
+	const struct watch_mapping *k = watch_at(m->start);
+
+	return k && k->start == m->start && k->end == m->end &&
+	       k->serial == m->serial && k->watched == m->watched;
+}
+
+static struct watch_mapping as_mapping(struct watched *w, const struct share *s)
+{
+	struct watch_mapping m = {
+		.start = s->start,
+		.end = s->end,
+		.first = (s->start + s->delta) / PAGE_BYTES,
+		.serial = s->serial,
+		.watched = w,
+	};
+	uint64_t pages = (s->end - s->start) / PAGE_BYTES;
+
+	/* beyond what it was when it was first watched nothing is */
+	if (m.first >= w->pages)
+		m.end = m.start;
+	else if (pages > w->pages - m.first)
+		m.end = m.start + (w->pages - m.first) * PAGE_BYTES;
+	return m;
+}
+
+/* Those of W that are no more, or not as they were. */
+static void erase_old(struct watched *w)
+{
+	for (size_t i = mappings.n; i--;) {
+		const struct watch_mapping *m = mapping(i);
+		const struct share *s;
+		struct watch_mapping now;
+
+		if (m->watched != w)
+			continue;
+		s = share_at_or_above(m->start);
+		if (s && s->object == w->object) {
+			now = as_mapping(w, s);
+			if (now.start == m->start && now.end == m->end &&
+			    now.serial == m->serial)
+				continue;
+		}
+		erase(i);
+	}
+}
+
+int watch_follow(struct watched *w)
+{
+	const struct share *s;
+	int result = 0;
+
+	erase_old(w);
+	for (uintptr_t at = 0; !result && (s = share_at_or_above(at));
+	     at = s->end) {
+		struct watch_mapping m = as_mapping(w, s);
+
+		if (s->object != w->object || m.start == m.end || is_known(&m))
+			continue;
+		result = meet(&m);
+		if (!result && !w->present)
+			result = keep(w, s);
+		if (!result)
+			result = insert(&m);
+	}
+	return result;
+}
+
+int watch_register_all(void)
+{
+	long result = 0;
+
+	for (struct watched *w = watched_all; w; w = w->next) {
+		struct uffd_range all = {(uintptr_t)w->at,
+					 (uintptr_t)w->at +
+						 w->pages * PAGE_BYTES};
+
+		if (w->present)
+			result = uffd_register(engine_uffd, all, UFFD_MISSING);
+		if (sys_failed(result))
+			return (int)result;
+	}
+	for (size_t i = 0; i < mappings.n; i++) {
+		result = meet(mapping(i));
+		if (sys_failed(result))
+			return (int)result;
+	}
+	for (struct watched *w = watched_all; w; w = w->next)
+		if (w->armed)
+			memset(w->loose, 0, watch_bits_bytes(w));
+	return 0;
+}
