@@ -23,12 +23,14 @@ shim_core_sources = \
 	src/cow/engine.c src/cow/engine.h \
 	src/cow/extent.c src/cow/gather.c \
 	src/cow/history.c src/cow/history.h \
-	src/cow/lazy.c src/cow/lazy.h src/cow/lazy_prepare.c src/cow/make.c \
+	src/cow/lazy.c src/cow/lazy.h src/cow/lazy_parent.c \
+	src/cow/lazy_prepare.c src/cow/lazy_put.c src/cow/make.c \
 	src/cow/plan.h src/cow/policy.c \
 	src/cow/snapshot.c src/cow/snapshot.h \
 	src/cow/snapshot_page.c src/cow/snapshot_page.h \
 	src/cow/uffd.c src/cow/uffd.h \
-	src/cow/watch.c src/cow/watch.h src/cow/writers.c \
+	src/cow/watch.c src/cow/watch.h src/cow/watched.c \
+	src/cow/writers.c \
 	src/heap/arena.c src/heap/arena.h \
 	src/heap/cache.c src/heap/cache.h \
 	src/heap/class.c src/heap/class.h \
@@ -80,6 +82,7 @@ libanonshim_la_SOURCES = $(shim_core_sources) \
 	src/interpose/fork.c src/interpose/fork.h \
 	src/interpose/objects.c src/interpose/objects.h \
 	src/interpose/process.c src/interpose/process.h \
+	src/interpose/reads.c \
 	src/interpose/malloc.c src/interpose/malloc.h \
 	src/interpose/malloc_about.c src/interpose/malloc_cxx.c \
 	src/interpose/malloc_family.c \

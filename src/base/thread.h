@@ -2,10 +2,10 @@
 /*
  * Threads of the shim's own, which libc knows nothing of.
  *
- * Contract: such a thread has no thread-local storage of its own but sees its
- * maker's, so it may call sys_*() and what calls nothing else.  It has a table
- * of descriptors of its own, takes no signal, and ends with the process, or
- * when its function returns.
+ * Contract: such a thread has no thread-local storage that libc knows of, so it
+ * may call sys_*() and what calls nothing else.  It has a table of descriptors
+ * of its own, takes no signal, and ends with the process, or when its function
+ * returns.
  */
 #ifndef ANONSHIM_BASE_THREAD_H
 #define ANONSHIM_BASE_THREAD_H
@@ -23,6 +23,12 @@ struct thread {
  * Returns 0 or -errno.
  */
 int thread_start(struct thread *t, void (*function)(void *), void *arg);
+
+/*
+ * The same with its maker's table of descriptors, which is to wait for its end;
+ * for those that are threads of this kind themselves.
+ */
+int thread_start_helper(struct thread *t, void (*function)(void *), void *arg);
 
 /* Wait until T has ended. */
 void thread_wait(struct thread *t);

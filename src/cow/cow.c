@@ -87,7 +87,7 @@ static struct cow_plan *plan_new(void)
 
 	if (sys_failed(p))
 		return NULL;
-	plan->writers = plan->uffd = plan->pipe[0] = plan->pipe[1] = -1;
+	plan->writers = plan->pipe[0] = plan->pipe[1] = -1;
 	return plan;
 }
 
@@ -130,7 +130,7 @@ int cow_reserve_locked(struct cow_plan **to, bool late)
 	if (!plan)
 		return -ENOMEM;
 	plan->late = late;
-	cow_drain();
+	cow_drain_to_fork();
 	result = caps.files ? cow_gather(plan) : -EPERM;
 	if (result == -ENOENT || result == -EACCES || result == -EPERM) {
 		log_once(&said, "fork: memory that is mapped twice cannot be "
@@ -358,7 +358,7 @@ void cow_removes(void *addr, size_t len)
 				s->object,
 				(s->start > start ? s->start : start) +
 					s->delta,
-				(s->end < end ? s->end : end) + s->delta);
+				(s->end < end ? s->end : end) + s->delta, true);
 		region_lock_drop();
 	}
 	guard_leave_once(entered);

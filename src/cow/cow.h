@@ -75,12 +75,22 @@ bool cow_parent(struct cow_plan *plan);
  * does not cover.
  */
 extern bool cow_window_open;
+extern bool cow_window_child; /* and whether this is the child */
 void cow_drain_slowly(void);
 static inline void cow_drain(void)
 {
 	if (__builtin_expect(
 		    __atomic_load_n(&cow_window_open, __ATOMIC_ACQUIRE), 0))
 		cow_drain_slowly();
+}
+
+/* FD is about to be read: a child waits until all is there. */
+void cow_reads_slowly(int fd);
+static inline void cow_reads(int fd)
+{
+	if (__builtin_expect(
+		    __atomic_load_n(&cow_window_open, __ATOMIC_ACQUIRE), 0))
+		cow_reads_slowly(fd);
 }
 
 /* Undo all and free PLAN; cow_child() does. */

@@ -4,16 +4,20 @@
  */
 #include "cow/engine.h"
 
+#include "base/fmt.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/thread.h"
+#include "cow/lazy.h"
 #include "cow/snapshot.h"
 #include "cow/snapshot_page.h"
 #include "cow/uffd.h"
 #include "cow/watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -24,7 +28,13 @@ bool engine_held;
 
 static struct {
 	struct thread thread;
-	char *bell; /* a page; who touches it is served what follows */
+	char *bell;   /* a page; who touches it is served what follows */
+	char *finish; /* another; who touches it waits for lazy_finish() */
+	struct engine_poll {
+		int fd; /* 0: none */
+		void (*hang_up)(void *arg);
+		void *arg;
+	} polls[ENGINE_POLLS];
 	int (*function)(void *);
 	void *arg;
 	int result;
@@ -32,21 +42,31 @@ static struct {
 	bool quit;
 } engine;
 
-static struct uffd_range bell_range(void)
+static struct uffd_range page_at(const char *p)
 {
-	uintptr_t start = (uintptr_t)engine.bell;
-
-	return (struct uffd_range){start, start + PAGE_BYTES};
+	return (struct uffd_range){(uintptr_t)p, (uintptr_t)p + PAGE_BYTES};
 }
 
 /* The thread -------------------------------------------------------------- */
+
+static void let_pass(const char *page)
+{
+	uffd_zero(engine_uffd, (uintptr_t)page, PAGE_BYTES);
+	uffd_wake(engine_uffd, page_at(page));
+}
 
 static void answer(void)
 {
 	engine.result = engine.function(engine.arg);
 	__atomic_store_n(&engine.served, true, __ATOMIC_RELEASE);
-	uffd_zero(engine_uffd, (uintptr_t)engine.bell, PAGE_BYTES);
-	uffd_wake(engine_uffd, bell_range());
+	let_pass(engine.bell);
+}
+
+/* Whoever comes later finds the page, until another window is opened. */
+static void finish(void)
+{
+	if (lazy_finish())
+		let_pass(engine.finish);
 }
 
 /* PAGE is not watched any more. */
@@ -56,8 +76,7 @@ static void pass(struct uffd_range page, bool is_protected)
 		uffd_lift(engine_uffd, page);
 		return;
 	}
-	uffd_zero(engine_uffd, page.start, PAGE_BYTES);
-	uffd_wake(engine_uffd, page);
+	let_pass((char *)page.start);
 }
 
 static void serve(const struct uffd_fault *fault)
@@ -68,6 +87,8 @@ static void serve(const struct uffd_fault *fault)
 
 	if (page.start == (uintptr_t)engine.bell)
 		answer();
+	else if (page.start == (uintptr_t)engine.finish)
+		finish();
 	else if (!m)
 		pass(page, fault->is_protected);
 	else if (!fault->is_protected)
@@ -76,20 +97,84 @@ static void serve(const struct uffd_fault *fault)
 		snapshot_save(m, fault->addr);
 }
 
-static void run(void *arg)
+void engine_serve(void)
 {
-	struct pollfd wait = {.fd = engine_uffd, .events = POLLIN};
+	struct uffd_fault fault[EVENTS];
+	size_t n;
 
-	(void)arg;
-	thread_keep(&engine_uffd, 1);
-	while (!engine.quit) {
-		struct uffd_fault fault[EVENTS];
-		size_t n = uffd_faults(engine_uffd, fault, EVENTS);
-
+	do {
+		n = uffd_faults(engine_uffd, fault, EVENTS);
 		for (size_t i = 0; i < n; i++)
 			serve(&fault[i]);
-		if (!n)
-			sys_call(SYS_poll, (long)&wait, 1, -1, 0, 0, 0);
+	} while (n == EVENTS && !engine.quit);
+}
+
+static struct engine_poll *poll_of(int fd)
+{
+	for (size_t i = 0; i < ENGINE_POLLS; i++)
+		if (engine.polls[i].fd == fd)
+			return &engine.polls[i];
+	return NULL;
+}
+
+void engine_poll(int fd, void (*hang_up)(void *arg), void *arg)
+{
+	struct engine_poll *p = poll_of(0);
+
+	if (p)
+		*p = (struct engine_poll){fd, hang_up, arg};
+}
+
+void engine_poll_end(int fd)
+{
+	struct engine_poll *p = poll_of(fd);
+
+	if (p)
+		p->fd = 0;
+}
+
+long engine_open(long tid, int fd, int flags)
+{
+	char path[64];
+	struct fmt f;
+
+	fmt_init(&f, path, sizeof(path));
+	fmt_str(&f, "/proc/self/task/");
+	fmt_u64(&f, (uint64_t)tid);
+	fmt_str(&f, "/fd/");
+	fmt_u64(&f, (uint64_t)fd);
+	return sys_open(path, flags, 0);
+}
+
+/* Wait for what there may be to do, and do what there is but faults. */
+static void wait_for_work(void)
+{
+	struct pollfd wait[1 + ENGINE_POLLS] = {
+		{.fd = engine_uffd, .events = POLLIN},
+	};
+	struct engine_poll *p;
+	long n = 1;
+
+	for (size_t i = 0; i < ENGINE_POLLS; i++)
+		if (engine.polls[i].fd)
+			wait[n++].fd = engine.polls[i].fd;
+	sys_call(SYS_poll, (long)wait, n, -1, 0, 0, 0);
+	while (--n) {
+		p = poll_of(wait[n].fd);
+		if (p && wait[n].revents)
+			p->hang_up(p->arg);
+	}
+}
+
+static void run(void *arg)
+{
+	(void)arg;
+	thread_keep(&engine_uffd, 1);
+	if (engine_uffd) /* 0 stands for none */
+		sys_call(SYS_dup3, engine_uffd, 0, O_CLOEXEC, 0, 0, 0);
+	while (!engine.quit) {
+		wait_for_work();
+		engine_serve();
 	}
 }
 
@@ -101,16 +186,18 @@ static bool make_bell(void)
 
 	if (engine.bell)
 		return true;
-	p = sys_mmap(NULL, PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
-		     -1, 0);
+	p = sys_mmap(NULL, 2 * PAGE_BYTES, PROT_READ,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (sys_failed(p))
 		return false;
 	engine.bell = (char *)p;
+	engine.finish = engine.bell + PAGE_BYTES;
 	return true;
 }
 
 static int open_uffd(void)
 {
+	struct uffd_range bells;
 	long fd;
 	int result;
 
@@ -121,8 +208,10 @@ static int open_uffd(void)
 		return fd == -ENOMEM || fd == -EMFILE || fd == -ENFILE ? -ENOMEM
 								       : -EPERM;
 	engine_uffd = (int)fd;
-	sys_madvise(engine.bell, PAGE_BYTES, MADV_DONTNEED);
-	result = (int)uffd_register(engine_uffd, bell_range(), UFFD_MISSING);
+	sys_madvise(engine.bell, 2 * PAGE_BYTES, MADV_DONTNEED);
+	bells = page_at(engine.bell);
+	bells.end += PAGE_BYTES;
+	result = (int)uffd_register(engine_uffd, bells, UFFD_MISSING);
 	return result ? result : watch_register_all();
 }
 
@@ -134,6 +223,7 @@ int engine_start(void)
 	if (engine_uffd >= 0)
 		return 0;
 	engine.quit = engine_held = false;
+	memset(engine.polls, 0, sizeof(engine.polls));
 	result = open_uffd();
 	if (!result)
 		result = thread_start(&engine.thread, run, NULL);
@@ -157,6 +247,17 @@ int engine_call(int (*function)(void *), void *arg)
 	*(volatile char *)engine.bell;
 	return __atomic_load_n(&engine.served, __ATOMIC_ACQUIRE) ? engine.result
 								 : -EPERM;
+}
+
+void engine_expect_finish(void)
+{
+	sys_madvise(engine.finish, PAGE_BYTES, MADV_DONTNEED);
+}
+
+void engine_finish(void)
+{
+	if (engine_uffd >= 0)
+		*(volatile char *)engine.finish;
 }
 
 static int quit(void *arg)

@@ -148,6 +148,19 @@ struct history_counts history_counts(void)
 	};
 }
 
+/* What is known of versions, none of which is left, is the kernel's again. */
+static void forget_versions(void)
+{
+	uint64_t at = 0;
+	uint64_t end = FIRST_VERSIONS;
+
+	for (; at < fresh; at = end, end = end * 2 + FIRST_VERSIONS)
+		sys_madvise(version_at((uint32_t)at),
+			    (end - at) * sizeof(struct version), MADV_DONTNEED);
+	free_versions = 0;
+	fresh = 1;
+}
+
 /* Versions ---------------------------------------------------------------- */
 
 static uint32_t version_new(void)
@@ -167,7 +180,8 @@ static void version_free(uint32_t v)
 	sys_madvise(page_of(v), PAGE_BYTES, MADV_DONTNEED);
 	version_at(v)->next = free_versions;
 	free_versions = v;
-	used_versions--;
+	if (!--used_versions)
+		forget_versions();
 }
 
 /* The higher it is the nearer to the root: any order that is no order. */

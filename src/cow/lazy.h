@@ -3,13 +3,14 @@
  * The lazy copy: a fork that copies nothing, and two threads that see to it
  * that nobody can tell.
  *
- * F0 is the old object, F1 the new one.  At the fork every alias of F0 in the
- * parent is write-protected; in the child F1, which is empty, is at all of them
- * and faults where it is.  While the window is open
+ * F0 is the old object, F1 the new one.  In the parent F0 is watched (watch.h),
+ * and stays so: what was not written until the next fork need not be protected
+ * again.  In the child F1, which is empty, is at all of its addresses and
+ * faults where it is.  While the window is open
  *
- *   the child's thread puts what a fault asks for, and in order all else, from
- *   F0 into F1;
- *   the parent's thread, where somebody wants to write a page of F0, first puts
+ *   a thread of the child's puts what a fault asks for, and in order all else,
+ *   from F0 into F1;
+ *   the parent's engine, where somebody wants to write a page of F0, first puts
  *   that into F1 and then lifts the protection.
  *
  * Invariants: F1 holds, of a page, what F0 held at the fork, or nothing; F0
@@ -22,14 +23,21 @@
  * The window closes when the child has all, has ended or has called execve():
  * its thread's end of a pipe closes.
  *
- * Contract: as cow.h.  There is one window at a time; who wants to fork again,
- * or to do what protection does not cover, drains it first.
+ * Who wants the window closed before that, to do what protection does not
+ * cover, has all that F0 has put into F1, and waits until the child's thread,
+ * which is told so, has ended: it must not find in F0 what was a hole there at
+ * the fork.
+ *
+ * Contract: as cow.h.  A parent may have several windows open, and every page
+ * that somebody wants to write is put into each; a child ends its own before it
+ * forks.
  */
 #ifndef ANONSHIM_COW_LAZY_H
 #define ANONSHIM_COW_LAZY_H
 
 #include "base/mem.h"
 #include "cow/plan.h"
+#include "cow/watch.h"
 
 /*
  * Decide which of PLAN's objects are copied lazily, and make ready for that.
@@ -58,11 +66,47 @@ static inline struct uffd_range cow_f1_range(const struct cow_object *o)
 	return (struct uffd_range){start, start + page_up(o->size)};
 }
 
-/* FD watches the mappings of lazy objects no longer. */
-void cow_lazy_unregister(const struct cow_plan *plan, int fd);
+/* Before another window: one of a child's own, or too many, have to end. */
+void cow_drain_to_fork(void);
 
 /* Unmap what is hidden. */
 void cow_lazy_unmap(struct cow_plan *plan);
+/* Its descriptors are those of another table. */
+void cow_lazy_forget_fds(struct cow_plan *plan);
+
+/*
+ * Put of O's block that shows OFFSET what F0 has into F1, which is registered
+ * with UFFD, where that has nothing.  False: there is no memory.
+ */
+bool lazy_put_block(int uffd, struct cow_object *o, uint64_t offset);
+/* What F1 has no page for then is a hole: a page of zeros for one who asks for
+ * it, or writes there. */
+bool lazy_put_page(int uffd, const struct cow_object *o, uint64_t offset);
+/* Whether the block has holes. */
+bool lazy_has_holes(const struct cow_object *o, uint64_t offset);
+/* Put all there is, calling BETWEEN every now and then; in a child, until it
+ * is given that. */
+void lazy_put_all(int uffd, const struct cow_plan *plan, bool in_child,
+		  void (*between)(void));
+static inline bool lazy_is_given(const struct cow_plan *plan)
+{
+	return __atomic_load_n(plan->given, __ATOMIC_ACQUIRE);
+}
+/* Put zeros wherever F1 has nothing. */
+void lazy_put_zeros(int uffd, const struct cow_plan *plan);
+
+/* The engine's: bytes [FROM, TO) of W, which has a sink, are about to be
+ * written. */
+void lazy_yield(struct watched *w, uint64_t from, uint64_t to);
+/* The engine's: somebody waits for the window to be closed.  False: that is
+ * under way. */
+bool lazy_finish(void);
+/* The same from elsewhere. */
+void lazy_parent_drain(void);
+/* In a child: they are its parent's. */
+void lazy_parent_forget(void);
+/* Whether no more windows can be opened. */
+bool lazy_parent_is_full(void);
 
 /* There was no fork. */
 void cow_lazy_undo(struct cow_plan *plan);

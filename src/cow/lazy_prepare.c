@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "cow/engine.h"
 #include "cow/lazy.h"
 #include "env/config.h"
 
@@ -21,18 +22,36 @@ static bool is_shmem(const struct cow_object *o)
 	       o->identity.minor == minor(o->new_dev);
 }
 
-static bool wants_lazy(const struct cow_object *o)
+/* Of plain memory; what the program still has open is closed when a child calls
+ * execve(), or somebody would find there what the child had not got yet. */
+static bool is_closed_on_exec(const struct cow_plan *plan, uint32_t object)
+{
+	for (size_t i = 0; i < plan->fds.n; i++)
+		if (COW_FD(plan, i)->object == object &&
+		    !COW_FD(plan, i)->cloexec)
+			return false;
+	return true;
+}
+
+static bool wants_lazy(const struct cow_plan *plan, uint32_t object)
 {
 	static bool said;
+	const struct cow_object *o = COW_OBJECT(plan, object);
+	const struct watched *w;
 
-	if (!o->wanted || CONFIG_NUMBER(copy) != COPY_LAZY || !is_shmem(o) ||
-	    o->flags & OBJECT_WATCHED)
+	if (!o->wanted || !o->id || CONFIG_NUMBER(copy) != COPY_LAZY ||
+	    !is_shmem(o) || o->old_borrowed)
 		return false;
-	if (o->program_fd < 0)
+	w = watched_of(o->id);
+	if (w && (w->history.newest || w->present ||
+		  w->pages * PAGE_BYTES != page_up(o->size)))
+		return false;
+	if (is_closed_on_exec(plan, object))
 		return true;
 	log_once(&said,
-		 "fork: a descriptor of memory that is mapped twice is open: "
-		 "its copy is not lazy; close it once all is mapped");
+		 "fork: a descriptor of memory that is mapped twice stays open "
+		 "when a child calls execve(): its copy is not lazy; open it "
+		 "with O_CLOEXEC or MFD_CLOEXEC");
 	return false;
 }
 
@@ -84,43 +103,39 @@ static bool hidden_maps(const struct cow_plan *plan, uint32_t object)
 	return true;
 }
 
-static bool protect(const struct cow_plan *plan, uint32_t object)
+static int watch_new(void *arg)
 {
-	const struct cow_object *o = COW_OBJECT(plan, object);
+	const struct cow_object *o = arg;
 
-	if (uffd_register(plan->uffd, cow_f1_range(o), UFFD_MISSING))
-		return false;
-	for (size_t i = 0; i < plan->maps.n; i++) {
-		const struct cow_map *m = COW_MAP(plan, i);
-		struct uffd_range range = cow_range(m);
+	return (int)uffd_register(engine_uffd, cow_f1_range(o), UFFD_MISSING);
+}
 
-		if (m->object != object)
-			continue;
-		/* one of a descriptor that only reads will never be written */
-		if (uffd_register(plan->uffd, range, UFFD_WRITES)) {
-			if (m->prot & PROT_WRITE)
-				return false;
-			continue;
-		}
-		if (uffd_protect(plan->uffd, range))
-			return false;
-	}
-	return true;
+/* The engine watches F0, and may put into F1. */
+static bool watch(struct cow_object *o)
+{
+	struct watched *w;
+
+	return !watched_get(o->id, o->size, &w) && !engine_call(watch_new, o);
+}
+
+static bool share_flag(struct cow_plan *plan)
+{
+	long p = sys_mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	plan->given = sys_failed(p) ? NULL : (bool *)p;
+	return plan->given;
 }
 
 static bool make_ready(struct cow_plan *plan)
 {
-	long uffd = uffd_open();
-
-	if (sys_failed(uffd))
-		return false;
-	plan->uffd = (int)uffd;
-	if (sys_failed(sys_call(SYS_pipe2, (long)plan->pipe, O_CLOEXEC, 0, 0, 0,
+	if (!share_flag(plan) || engine_start() ||
+	    sys_failed(sys_call(SYS_pipe2, (long)plan->pipe, O_CLOEXEC, 0, 0, 0,
 				0)))
 		return false;
 	for (uint32_t i = 0; i < plan->objects.n; i++)
 		if (COW_OBJECT(plan, i)->lazy &&
-		    (!hidden_maps(plan, i) || !protect(plan, i)))
+		    (!hidden_maps(plan, i) || !watch(COW_OBJECT(plan, i))))
 			return false;
 	return true;
 }
@@ -130,10 +145,10 @@ void cow_lazy_prepare(struct cow_plan *plan)
 	static bool said;
 	unsigned n = 0;
 
-	for (size_t i = 0; i < plan->objects.n; i++) {
+	for (uint32_t i = 0; i < plan->objects.n; i++) {
 		struct cow_object *o = COW_OBJECT(plan, i);
 
-		o->lazy = n < COW_LAZY_MAX && wants_lazy(o);
+		o->lazy = n < COW_LAZY_MAX && wants_lazy(plan, i);
 		n += o->lazy;
 	}
 	plan->lazy = n;
@@ -152,22 +167,9 @@ static void close_one(int *fd)
 	*fd = -1;
 }
 
-void cow_lazy_unregister(const struct cow_plan *plan, int fd)
-{
-	for (size_t i = 0; i < plan->maps.n; i++) {
-		const struct cow_map *m = COW_MAP(plan, i);
-
-		if (COW_OBJECT(plan, m->object)->lazy)
-			uffd_unregister(fd, cow_range(m));
-	}
-}
-
 void cow_lazy_undo(struct cow_plan *plan)
 {
-	if (plan->uffd >= 0)
-		cow_lazy_unregister(plan, plan->uffd);
 	cow_lazy_unmap(plan);
-	close_one(&plan->uffd);
 	close_one(&plan->pipe[0]);
 	close_one(&plan->pipe[1]);
 	for (size_t i = 0; i < plan->objects.n; i++)

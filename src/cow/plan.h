@@ -54,8 +54,9 @@ struct cow_object {
 	bool lazy;	     /* see lazy.h, and what follows */
 	char *f0; /* hidden mappings of all of it, and of the new one */
 	char *f1;
-	uint8_t *done;	/* a bit for 64 KiB that are known to be in the new */
-	int program_fd; /* one of the program's, or -1 */
+	uint8_t *done; /* a bit for 64 KiB that are known to be in the new */
+	struct cow_object *next_sink; /* of other windows, see watch.h */
+	int program_fd;		      /* one of the program's, or -1 */
 	int old;	/* ours, to read and seek in; -1: none can be had */
 	bool old_seeks; /* with the program's offset: it has to be put back */
 	bool old_borrowed; /* it is program_fd */
@@ -113,10 +114,11 @@ struct cow_plan {
 	int writers; /* the userfaultfd that holds them, or -1 */
 	bool freezes; /* and those that write by descriptor wait */
 	bool frozen;
-	int error; /* of a freeze that failed */
-	bool lazy; /* some objects are; for these: */
-	int uffd;
+	int error;   /* of a freeze that failed */
+	bool lazy;   /* some objects are; for these: */
 	int pipe[2]; /* open as long as the child needs its parent's */
+	bool *given; /* both see it: the child has been given all there is */
+	struct cow_plan *next; /* open windows, see lazy_parent.c */
 };
 
 /* Element I of a list. */

@@ -4,12 +4,12 @@
  */
 #include "cow/snapshot.h"
 
-#include "base/fmt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "cow/engine.h"
 #include "cow/history.h"
+#include "cow/lazy.h"
 #include "cow/snapshot_page.h"
 #include "track/share.h"
 
@@ -18,8 +18,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-
-#define FIRST_STRIDE 16
 
 /* Memory ------------------------------------------------------------------ */
 
@@ -33,85 +31,6 @@ static uint64_t versions_wanted(const struct watched *more)
 		if (w->history.newest && w != more)
 			wanted += w->pages;
 	return wanted;
-}
-
-static void *bits_new(const struct watched *w)
-{
-	long p = sys_mmap(NULL, page_up(watch_bits_bytes(w)),
-			  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
-
-	return sys_failed(p) ? NULL : (void *)p;
-}
-
-static void watched_free(struct watched *w)
-{
-	size_t bits = page_up(watch_bits_bytes(w));
-
-	if (w->at)
-		sys_munmap(w->at, w->pages * PAGE_BYTES);
-	if (w->loose)
-		sys_munmap(w->loose, bits);
-	if (w->present)
-		sys_munmap(w->present, bits);
-	if (w->history.roots)
-		history_end(&w->history);
-	if (w->notify)
-		sys_close(w->notify);
-	sys_munmap(w, page_up(sizeof(*w)));
-}
-
-/* Of OBJECT, of SIZE bytes; nobody knows of it yet. */
-static struct watched *watched_new(uint32_t object, uint64_t size, bool is_view)
-{
-	long p = sys_mmap(NULL, sizeof(struct watched), PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct watched *w = (struct watched *)p;
-
-	if (sys_failed(p))
-		return NULL;
-	w->object = object;
-	w->pages = page_up(size) / PAGE_BYTES;
-	w->stride = FIRST_STRIDE;
-	w->loose = bits_new(w);
-	if (is_view)
-		w->present = bits_new(w);
-	p = sys_mmap(NULL, w->pages * PAGE_BYTES, PROT_NONE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	w->at = sys_failed(p) ? NULL : (char *)p;
-	if (w->loose && (!is_view || w->present) && w->at &&
-	    !history_init(&w->history, w->pages))
-		return w;
-	watched_free(w);
-	return NULL;
-}
-
-static struct watched *watched_of(uint32_t object)
-{
-	struct watched *w = watched_all;
-
-	while (w && w->object != object)
-		w = w->next;
-	return w;
-}
-
-/* Nobody asks for W any more.  Returns what it was a view of. */
-static uint32_t unwatch(struct watched *w)
-{
-	uint32_t source = w->source;
-
-	for (struct watched **at = &watched_all; *at; at = &(*at)->next)
-		if (*at == w) {
-			*at = w->next;
-			break;
-		}
-	if (w->present)
-		for (uint64_t i = 0; i < w->pages; i++)
-			page_views -= bit_get(w->present, i);
-	watch_forget(w);
-	share_mark(w->object, 0, OBJECT_WATCHED);
-	watched_free(w);
-	return source;
 }
 
 /* Snapshots --------------------------------------------------------------- */
@@ -164,7 +83,7 @@ static void let_go(uint32_t snapshot)
 		history_drop(&w->history, snapshot);
 		/* its object stays watched while it is mapped: the next one
 		 * then costs what was written meanwhile */
-		snapshot = is_unused(w) ? unwatch(w) : 0;
+		snapshot = is_unused(w) ? watched_end(w) : 0;
 	}
 }
 
@@ -186,46 +105,9 @@ static int take(void *arg)
 	result = watch_arm(t->w);
 	if (result)
 		return result == -ENOMEM ? -ENOMEM : -EPERM;
-	t->w->stride = FIRST_STRIDE;
 	page_unnotify(t->w);
 	t->snapshot = history_take(&t->w->history, t->w);
 	holders[t->snapshot] = 1;
-	return 0;
-}
-
-/* In the engine: it has to be watched before it is known. */
-static int watch(void *arg)
-{
-	struct watched *w = arg;
-	int result = watch_follow(w);
-
-	if (result) {
-		watch_forget(w);
-		return result == -EINVAL  ? -EINVAL
-		       : result == -EPERM ? -EPERM
-					  : -ENOMEM;
-	}
-	w->next = watched_all;
-	watched_all = w;
-	return 0;
-}
-
-static int watch_object(uint32_t object, uint64_t size, struct watched **to)
-{
-	int result;
-
-	*to = watched_of(object);
-	if (*to)
-		return 0;
-	*to = watched_new(object, size, false);
-	if (!*to)
-		return -ENOMEM;
-	result = engine_call(watch, *to);
-	if (result) {
-		watched_free(*to);
-		return result;
-	}
-	share_mark(object, OBJECT_WATCHED, 0);
 	return 0;
 }
 
@@ -235,7 +117,7 @@ int snapshot_take(uint32_t object, uint64_t size, snapshot_id *id)
 	int result = lost ? -EPERM : engine_start();
 
 	if (!result)
-		result = watch_object(object, size, &t.w);
+		result = watched_get(object, size, &t.w);
 	if (!result)
 		result = history_reserve(0);
 	if (!result)
@@ -299,7 +181,7 @@ static int view(void *arg)
 	result = (int)uffd_register(engine_uffd, all, UFFD_MISSING);
 	if (result)
 		return -ENOMEM;
-	result = watch(w);
+	result = watched_begin(w);
 	if (!result)
 		holders[w->source]++;
 	return result;
@@ -334,7 +216,7 @@ static int follow(void *arg)
 	int result = watch_follow(w);
 
 	if (is_unused(w))
-		let_go(unwatch(w));
+		let_go(watched_end(w));
 	return result;
 }
 
@@ -389,7 +271,7 @@ int snapshot_changes(snapshot_id from, snapshot_id until, uint64_t at,
 	    (c.until && !is_before(c.from, c.until)))
 		return -EINVAL;
 	w = history_owner(c.from);
-	c.changed = bits_new(w);
+	c.changed = watched_bits(w);
 	if (!c.changed)
 		return -ENOMEM;
 	engine_call(changes, &c);
@@ -415,16 +297,8 @@ struct watching {
 static int watch_pipe(void *arg)
 {
 	const struct watching *a = arg;
-	char path[64];
-	struct fmt f;
-	long fd;
+	long fd = engine_open(a->tid, a->fd, O_RDWR | O_NONBLOCK);
 
-	fmt_init(&f, path, sizeof(path));
-	fmt_str(&f, "/proc/self/task/");
-	fmt_u64(&f, (uint64_t)a->tid);
-	fmt_str(&f, "/fd/");
-	fmt_u64(&f, (uint64_t)a->fd);
-	fd = sys_open(path, O_RDWR | O_NONBLOCK, 0);
 	if (sys_failed(fd))
 		return fd == -EMFILE || fd == -ENFILE ? -ENOMEM : -EPERM;
 	if (a->w->notify)
@@ -465,26 +339,33 @@ struct preserving {
 	struct watched *w;
 	uint64_t from;
 	uint64_t to;
+	bool removes;
 };
 
 static int preserve(void *arg)
 {
 	const struct preserving *p = arg;
+	struct watched *w = p->w;
+	uint64_t to = p->to < w->pages ? p->to : w->pages;
 
-	for (uint64_t page = p->from; page < p->to && page < p->w->pages;
-	     page++) {
-		page_save(p->w, page);
-		page_own(p->w, page);
+	if (w->sink)
+		lazy_yield(w, p->from * PAGE_BYTES, to * PAGE_BYTES);
+	for (uint64_t page = p->from; page < to; page++) {
+		page_save(w, page);
+		page_own(w, page);
+		if (p->removes) /* and with it its protection */
+			bit_set(w->loose, page);
 	}
 	return 0;
 }
 
-int snapshot_preserve(uint32_t object, uint64_t from, uint64_t to)
+int snapshot_preserve(uint32_t object, uint64_t from, uint64_t to, bool removes)
 {
 	struct preserving p = {
 		.w = watched_of(object),
 		.from = from / PAGE_BYTES,
 		.to = page_up(to) / PAGE_BYTES,
+		.removes = removes,
 	};
 
 	return p.w ? engine_call(preserve, &p) : 0;
@@ -558,7 +439,7 @@ void snapshot_end(void)
 
 bool snapshot_any(void)
 {
-	return watched_all;
+	return watched_all || engine_uffd >= 0;
 }
 
 void snapshot_hold(void)
@@ -571,10 +452,25 @@ void snapshot_parent(void)
 	engine_release();
 }
 
+/* What a fork may have watched for itself is not the child's. */
+static void forget_forks(void)
+{
+	struct watched *next;
+
+	for (struct watched *w = watched_all; w; w = next) {
+		next = w->next;
+		w->sink = NULL;
+		if (!w->history.newest && !w->present)
+			watched_end(w);
+	}
+}
+
 void snapshot_child(void)
 {
 	engine_forget();
+	lazy_parent_forget();
 	pipes_forget();
+	forget_forks();
 	share_follow();
 	go_on();
 }

@@ -57,8 +57,10 @@ int snapshot_changes(snapshot_id from, snapshot_id until, uint64_t at,
 /* -EINVAL: no snapshot of OBJECT is alive; see anonshim_snapshot_watch(). */
 int snapshot_watch(uint32_t object, int *fd);
 
-/* Something else than a store is about to write OBJECT's bytes [FROM, TO). */
-int snapshot_preserve(uint32_t object, uint64_t from, uint64_t to);
+/* Something else than a store is about to write OBJECT's bytes [FROM, TO), or
+ * REMOVES them, for which no window may be open. */
+int snapshot_preserve(uint32_t object, uint64_t from, uint64_t to,
+		      bool removes);
 
 struct snapshot_sums {
 	uint64_t snapshots;
@@ -80,7 +82,7 @@ void snapshot_suspend(void);
 void snapshot_resume(void);
 /* From here on there will be none. */
 void snapshot_end(void);
-/* Whether anything is watched. */
+/* Whether anything is watched, or could be at once. */
 bool snapshot_any(void);
 
 /* The engine's: who faulted at ADDR in M may go on. */

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "cow/engine.h"
+#include "cow/lazy.h"
 #include "cow/plan.h"
 #include "cow/snapshot.h"
 
@@ -15,8 +16,9 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-/* At most so many pages are lifted at once where nobody wants them. */
-#define STRIDE_MAX 8192
+#define STRIDE UINT64_C(16) /* pages */
+#define STRIDE_FAULTS 256   /* after so many it doubles */
+#define STRIDE_DOUBLINGS 9
 
 uint64_t page_views;
 
@@ -131,21 +133,61 @@ void page_save(struct watched *w, uint64_t page)
 	page_notify(w);
 }
 
+/*
+ * Pages to lift at once where nobody wants to know: few, so that the next fork
+ * or snapshot need not protect all anew; but who goes on writing is to be left
+ * alone.
+ */
+static uint64_t stride_of(const struct watched *w)
+{
+	uint64_t times = w->faults / STRIDE_FAULTS;
+
+	return times >= STRIDE_DOUBLINGS ? STRIDE << STRIDE_DOUBLINGS
+					 : STRIDE << times;
+}
+
+/* What a lazy copy has been given goes through at once. */
+static void lift_block(const struct watch_mapping *m, uintptr_t addr)
+{
+	const uint64_t block = COW_BLOCK_BYTES / PAGE_BYTES;
+	uint64_t page = m->first + (addr - m->start) / PAGE_BYTES;
+	uint64_t from = page - page % block;
+	uint64_t to = from + block;
+	uint64_t last = m->first + (m->end - m->start) / PAGE_BYTES;
+
+	if (from < m->first)
+		from = m->first;
+	if (to > last)
+		to = last;
+	watch_lift(m->watched, m->start + (from - m->first) * PAGE_BYTES,
+		   to - from);
+}
+
 void snapshot_save(const struct watch_mapping *m, uintptr_t addr)
 {
 	struct watched *w = m->watched;
 	uint64_t page = m->first + (addr - m->start) / PAGE_BYTES;
+	uint64_t stride;
 	uint64_t n;
 
+	if (w->sink)
+		lazy_yield(w, page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
 	if (w->history.newest) {
 		page_save(w, page);
 		watch_lift(w, addr, 1);
 		return;
 	}
+	if (w->sink) {
+		if (lazy_has_holes(w->sink, page * PAGE_BYTES))
+			watch_lift(w, addr, 1);
+		else
+			lift_block(m, addr);
+		return;
+	}
 	n = (m->end - page_down(addr)) / PAGE_BYTES;
-	watch_lift(w, addr, n < w->stride ? n : w->stride);
-	if (w->stride < STRIDE_MAX)
-		w->stride *= 2;
+	stride = stride_of(w);
+	watch_lift(w, addr, n < stride ? n : stride);
+	w->faults++;
 }
 
 /* Put C into page PAGE of view W, which has none.  False: there is no memory.

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "base/thread.h"
 #include "cow/engine.h"
 #include "cow/plan.h"
 #include "track/share.h"
@@ -17,8 +18,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-
-struct watched *watched_all;
 
 static struct cow_list mappings; /* struct watch_mapping */
 
@@ -40,6 +39,15 @@ uint64_t bit_next(const uint64_t *bits, uint64_t i, uint64_t n, bool value)
 		i = (i / 64 + 1) * 64;
 	}
 	return n;
+}
+
+uint64_t bit_count(const uint64_t *bits, uint64_t n)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t i = 0; i < (n + 63) / 64; i++)
+		sum += (uint64_t)__builtin_popcountll(bits[i]);
+	return sum;
 }
 
 /* The first that ends above ADDR. */
@@ -145,20 +153,91 @@ static long protect_pages(const struct watched *w, uint64_t from, uint64_t to)
 	return 0;
 }
 
+/*
+ * The kernel needs some 40 ns a page, each time it protects one: it is asked on
+ * several processors at once.
+ */
+#define PIECE_PAGES 4096
+#define HELPERS 3
+
+static struct {
+	const struct watched *watched;
+	uint64_t next; /* page */
+	int result;
+	struct thread helper[HELPERS];
+} job;
+
+static void protect_pieces(void *arg)
+{
+	const struct watched *w = job.watched;
+	uint64_t from;
+
+	(void)arg;
+	while ((from = __atomic_fetch_add(&job.next, PIECE_PAGES,
+					  __ATOMIC_RELAXED)) < w->pages) {
+		long result = protect_pages(w, from, from + PIECE_PAGES);
+
+		if (sys_failed(result))
+			__atomic_store_n(&job.result, (int)result,
+					 __ATOMIC_RELAXED);
+	}
+}
+
+static unsigned processors(void)
+{
+	uint64_t set[16] = {0};
+	unsigned n = 0;
+
+	sys_call(SYS_sched_getaffinity, 0, sizeof(set), (long)set, 0, 0, 0);
+	for (size_t i = 0; i < 16; i++)
+		n += (unsigned)__builtin_popcountll(set[i]);
+	return n;
+}
+
+static int protect_all(const struct watched *w)
+{
+	unsigned helpers = w->pages > 4 * PIECE_PAGES ? processors() : 1;
+
+	job.watched = w;
+	job.next = 0;
+	job.result = 0;
+	for (unsigned i = 0; i + 1 < helpers && i < HELPERS; i++)
+		thread_start_helper(&job.helper[i], protect_pieces, NULL);
+	protect_pieces(NULL);
+	for (unsigned i = 0; i < HELPERS; i++)
+		thread_wait(&job.helper[i]);
+	return job.result;
+}
+
+static int arm_all(struct watched *w)
+{
+	int result = protect_all(w);
+
+	if (result)
+		return result;
+	memset(w->loose, 0, watch_bits_bytes(w));
+	w->armed = true;
+	return 0;
+}
+
+static void clear_bits(uint64_t *bits, uint64_t from, uint64_t to)
+{
+	for (; from < to && from % 64; from++)
+		bit_clear(bits, from);
+	for (; from + 64 <= to; from += 64)
+		bits[from / 64] = 0;
+	for (; from < to; from++)
+		bit_clear(bits, from);
+}
+
 int watch_arm(struct watched *w)
 {
 	uint64_t from = 0;
 	uint64_t to;
 
-	if (!w->armed) {
-		int result = (int)protect_pages(w, 0, w->pages);
-
-		if (result)
-			return result;
-		memset(w->loose, 0, watch_bits_bytes(w));
-		w->armed = true;
-		return 0;
-	}
+	w->faults = 0;
+	if (!w->armed || bit_count(w->loose, w->pages) > w->pages / 2)
+		return arm_all(w);
 	while ((from = bit_next(w->loose, from, w->pages, true)) < w->pages) {
 		long result;
 
@@ -166,8 +245,8 @@ int watch_arm(struct watched *w)
 		result = protect_pages(w, from, to);
 		if (sys_failed(result))
 			return (int)result;
-		for (; from < to; from++)
-			bit_clear(w->loose, from);
+		clear_bits(w->loose, from, to);
+		from = to;
 	}
 	return 0;
 }
@@ -253,11 +332,14 @@ static int meet(const struct watch_mapping *m)
 static int keep(const struct watched *w, const struct share *s)
 {
 	uint64_t offset = s->start + s->delta;
+	uint64_t size = w->pages * PAGE_BYTES;
 	size_t len = s->end - s->start;
 	long p;
 
-	if (offset / PAGE_BYTES + len / PAGE_BYTES > w->pages)
+	if (offset >= size)
 		return 0;
+	if (len > size - offset)
+		len = size - offset;
 	p = sys_mremap((void *)s->start, 0, len, MREMAP_MAYMOVE | MREMAP_FIXED,
 		       w->at + offset);
 	if (!sys_failed(p))

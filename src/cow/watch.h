@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cow_object;
+
 struct watched {
 	struct watched *next;
 	uint32_t object; /* of share.h */
@@ -30,8 +32,10 @@ struct watched {
 	uint64_t *present; /* the same; not NULL: it is a view */
 	bool armed;	   /* the invariant holds; else it need not */
 	size_t mappings;
-	uint64_t stride; /* pages lifted at a time when nobody wants them */
+	uint64_t
+		faults; /* since it was armed, of which nobody wanted to know */
 	struct history history;
+	struct cow_object *sink; /* see lazy.h; NULL: no window is open */
 	int notify; /* the engine's, of a pipe: the first write; 0: nobody */
 	bool notified;
 };
@@ -72,6 +76,9 @@ static inline void bit_clear(uint64_t *bits, uint64_t i)
 /* The first bit from I on that is VALUE, below N; N: none is. */
 uint64_t bit_next(const uint64_t *bits, uint64_t i, uint64_t n, bool value);
 
+/* How many of the first N bits are set; those behind it are not. */
+uint64_t bit_count(const uint64_t *bits, uint64_t n);
+
 /* The mapping that holds ADDR, or NULL. */
 const struct watch_mapping *watch_at(uintptr_t addr);
 /* One of W that shows PAGE, or NULL. */
@@ -83,6 +90,23 @@ int watch_follow(struct watched *w);
 void watch_forget(struct watched *w);
 /* With a new userfaultfd, or in a child: register all anew. */
 int watch_register_all(void);
+
+/*
+ * Objects, with the map's lock held.  watched_new() makes one of SIZE bytes
+ * that nobody knows of yet, or NULL; watched_get() finds that of OBJECT,
+ * watched from now on if it was not: 0, -EINVAL (the kernel cannot), -ENOMEM,
+ * -EPERM.
+ */
+struct watched *watched_new(uint32_t object, uint64_t size, bool is_view);
+int watched_get(uint32_t object, uint64_t size, struct watched **to);
+struct watched *watched_of(uint32_t object);
+/* A bit a page, in memory of its own; NULL: there is none. */
+uint64_t *watched_bits(const struct watched *w);
+void watched_free(struct watched *w);
+/* In the engine: W is watched from here on. */
+int watched_begin(struct watched *w);
+/* In the engine: and no longer.  Returns the snapshot that it was a view of. */
+uint32_t watched_end(struct watched *w);
 
 /* Make the invariant hold: protect all of W, or what is loose. */
 int watch_arm(struct watched *w);

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "cow/snapshot.h"
+#include "cow/watch.h"
 #include "env/guard.h"
 #include "track/region.h"
 
@@ -28,7 +29,8 @@ static bool is_held(const struct cow_plan *plan, const struct cow_map *m)
 {
 	const struct cow_object *o = COW_OBJECT(plan, m->object);
 
-	return m->prot & PROT_WRITE && !o->lazy && !(o->flags & OBJECT_WATCHED);
+	return m->prot & PROT_WRITE && !o->lazy &&
+	       !(o->id && watched_of(o->id));
 }
 
 /*
@@ -167,7 +169,18 @@ static void range_of(long nr, const long a[4], uint64_t *from, uint64_t *to)
 	case SYS_ftruncate:
 		*from = (uint64_t)a[1];
 		break;
+	case SYS_fallocate:
+		if (a[1] & FALLOC_FL_PUNCH_HOLE) {
+			*from = (uint64_t)a[2];
+			*to = *from + (uint64_t)a[3];
+		}
+		break;
 	}
+}
+
+static bool removes(long nr)
+{
+	return nr == SYS_ftruncate || nr == SYS_fallocate;
 }
 
 /* Snapshots keep what FD's object is; with the lock, which the write needs too
@@ -185,7 +198,7 @@ static void preserve(long nr, const long a[4])
 	if (!id || !(share_object_at(id)->flags & OBJECT_WATCHED))
 		return;
 	range_of(nr, a, &from, &to);
-	snapshot_preserve(id, from, to);
+	snapshot_preserve(id, from, to, removes(nr));
 }
 
 long cow_write(long nr, long a, long b, long c, long d)
@@ -194,6 +207,10 @@ long cow_write(long nr, long a, long b, long c, long d)
 	bool locked;
 	long result;
 
+	/* what is not there yet would come over it, and memory that is taken
+	 * away takes its protection along */
+	if (cow_window_child || removes(nr))
+		cow_drain();
 	guard_enter();
 	locked = snapshot_any() && region_lock_take();
 	if (locked)

@@ -153,6 +153,8 @@ void real_init(void)
 	LOOK_UP(ftruncate);
 	LOOK_UP(fallocate);
 	LOOK_UP(fcntl);
+	LOOK_UP(sendmsg);
+	LOOK_UP(sendmmsg);
 	LOOK_UP(recvmsg);
 	LOOK_UP(recvmmsg);
 	found = dlsym(RTLD_NEXT, "_IO_list_lock");
@@ -161,6 +163,9 @@ void real_init(void)
 	real.files_unlock = (__typeof__(real.files_unlock))found;
 	found = dlsym(RTLD_NEXT, "__register_atfork");
 	real.register_atfork = (__typeof__(real.register_atfork))found;
+#define X(result, name, parameters, arguments, fd) LOOK_UP(name);
+	REAL_READS(X)
+#undef X
 	LOOK_UP(dl_iterate_phdr);
 	LOOK_UP(pthread_create);
 	LOOK_UP(malloc);

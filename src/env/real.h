@@ -24,6 +24,51 @@ struct timespec;
 struct mallinfo2;
 struct _IO_FILE;
 
+/*
+ * What reads, or passes on, what a descriptor leads to:
+ * X(result, name, parameters, arguments, the descriptor)
+ */
+#define REAL_READS(X)                                                          \
+	X(ssize_t, read, (int fd, void *to, size_t n), (fd, to, n), fd)        \
+	X(ssize_t, __read_chk, (int fd, void *to, size_t n, size_t room),      \
+	  (fd, to, n, room), fd)                                               \
+	X(ssize_t, pread, (int fd, void *to, size_t n, off_t at),              \
+	  (fd, to, n, at), fd)                                                 \
+	X(ssize_t, pread64, (int fd, void *to, size_t n, off_t at),            \
+	  (fd, to, n, at), fd)                                                 \
+	X(ssize_t, __pread_chk,                                                \
+	  (int fd, void *to, size_t n, off_t at, size_t room),                 \
+	  (fd, to, n, at, room), fd)                                           \
+	X(ssize_t, __pread64_chk,                                              \
+	  (int fd, void *to, size_t n, off_t at, size_t room),                 \
+	  (fd, to, n, at, room), fd)                                           \
+	X(ssize_t, readv, (int fd, const struct iovec *v, int n), (fd, v, n),  \
+	  fd)                                                                  \
+	X(ssize_t, preadv, (int fd, const struct iovec *v, int n, off_t at),   \
+	  (fd, v, n, at), fd)                                                  \
+	X(ssize_t, preadv64, (int fd, const struct iovec *v, int n, off_t at), \
+	  (fd, v, n, at), fd)                                                  \
+	X(ssize_t, preadv2,                                                    \
+	  (int fd, const struct iovec *v, int n, off_t at, int flags),         \
+	  (fd, v, n, at, flags), fd)                                           \
+	X(ssize_t, preadv64v2,                                                 \
+	  (int fd, const struct iovec *v, int n, off_t at, int flags),         \
+	  (fd, v, n, at, flags), fd)                                           \
+	X(ssize_t, sendfile, (int to, int fd, off_t *at, size_t n),            \
+	  (to, fd, at, n), fd)                                                 \
+	X(ssize_t, sendfile64, (int to, int fd, off_t *at, size_t n),          \
+	  (to, fd, at, n), fd)                                                 \
+	X(ssize_t, splice,                                                     \
+	  (int fd, off_t *at, int to, off_t *to_at, size_t n, unsigned flags), \
+	  (fd, at, to, to_at, n, flags), fd)                                   \
+	X(ssize_t, copy_file_range,                                            \
+	  (int fd, off_t *at, int to, off_t *to_at, size_t n, unsigned flags), \
+	  (fd, at, to, to_at, n, flags), fd)                                   \
+	X(int, dup, (int fd), (fd), fd)                                        \
+	X(int, dup2, (int fd, int to), (fd, to), fd)                           \
+	X(int, dup3, (int fd, int to, int flags), (fd, to, flags), fd)         \
+	X(struct _IO_FILE *, fdopen, (int fd, const char *mode), (fd, mode), fd)
+
 struct real {
 	void *(*mmap)(void *, size_t, int, int, int, off_t);
 	int (*munmap)(void *, size_t);
@@ -66,9 +111,14 @@ struct real {
 	int (*ftruncate)(int, off_t);
 	int (*fallocate)(int, int, off_t, off_t);
 	int (*fcntl)(int, int, ...);
+	ssize_t (*sendmsg)(int, const struct msghdr *, int);
+	int (*sendmmsg)(int, struct mmsghdr *, unsigned, int);
 	ssize_t (*recvmsg)(int, struct msghdr *, int);
 	int (*recvmmsg)(int, struct mmsghdr *, unsigned, int,
 			struct timespec *);
+#define X(result, name, parameters, arguments, fd) result(*name) parameters;
+	REAL_READS(X)
+#undef X
 	int (*dl_iterate_phdr)(int (*)(struct dl_phdr_info *, size_t, void *),
 			       void *);
 	/* NULL before glibc 2.35 */

@@ -87,10 +87,10 @@ static void prepare(void)
 static void parent(void)
 {
 	/* first: others wait to write */
-	if (guard.fork_map)
-		cow_release();
 	if (forking.plan && cow_parent(forking.plan))
 		forking.plan = NULL;
+	if (guard.fork_map)
+		cow_release();
 	if (forking.plan && !forking.planned) {
 		cow_free(forking.plan);
 		forking.plan = NULL;

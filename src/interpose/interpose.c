@@ -49,6 +49,7 @@ EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd,
 	struct mmap_args a = {addr, len, prot, flags, fd, offset, KIND_NONE};
 	struct unwind_start caller = UNWIND_CALLER();
 
+	cow_reads(fd);
 	return guard_open() ? track_mmap(&a, &caller)
 			    : mmap_early(&a, caller.pc);
 }
@@ -59,6 +60,7 @@ EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd,
 	struct mmap_args a = {addr, len, prot, flags, fd, offset, KIND_NONE};
 	struct unwind_start caller = UNWIND_CALLER();
 
+	cow_reads(fd);
 	return guard_open() ? track_mmap(&a, &caller)
 			    : mmap_early(&a, caller.pc);
 }
@@ -166,6 +168,12 @@ const unsigned char interpose_watched[WATCHED] = {
 	[SYS_recvmsg] = 1,   [SYS_recvmmsg] = 1,
 	[SYS_fork] = 2,	     [SYS_clone] = 2,
 	[SYS_clone3] = 2,    [SYS_pidfd_getfd] = 1,
+	[SYS_read] = 4,	     [SYS_pread64] = 4,
+	[SYS_readv] = 4,     [SYS_preadv] = 4,
+	[SYS_preadv2] = 4,   [SYS_dup] = 4,
+	[SYS_dup2] = 4,	     [SYS_dup3] = 4,
+	[SYS_splice] = 4,    [SYS_copy_file_range] = 4,
+	[SYS_sendfile] = 5,  [SYS_sendmsg] = 1,
 	[SYS_write] = 1,     [SYS_pwrite64] = 1,
 	[SYS_writev] = 1,    [SYS_pwritev] = 1,
 	[SYS_fallocate] = 1, [SYS_unshare] = 3,
@@ -190,6 +198,7 @@ long interpose_syscall(long nr, const long a[6],
 		return real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 	switch (nr) {
 	case SYS_mmap:
+		cow_reads(map.fd);
 		return (long)track_mmap(&map, caller);
 	case SYS_munmap:
 		return track_munmap((void *)a[0], (size_t)a[1]);
@@ -222,6 +231,8 @@ long interpose_syscall(long nr, const long a[6],
 	}
 	if (interpose_watched[nr] == 3)
 		cow_pause(); /* see process.c */
+	else if (interpose_watched[nr] >= 4)
+		cow_reads((int)a[interpose_watched[nr] - 4]); /* reads.c */
 	if (!objects_written_by_syscall(nr, a, &result))
 		result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 	if (interpose_watched[nr] == 3)

@@ -167,6 +167,8 @@ EXPORT int fcntl(int fd, int command, ...)
 	va_end(ap);
 	if (!real.fcntl)
 		real_init();
+	if (command == F_DUPFD || command == F_SETFD)
+		cow_reads(fd);
 	result = real.fcntl(fd, command, arg);
 	if (__builtin_expect(command == F_ADD_SEALS, 0) && !result)
 		objects_sealed(fd, command, (long)arg);
@@ -206,6 +208,34 @@ static void objects_received(const struct msghdr *m)
 	errno = err;
 }
 
+/* Who gets a descriptor reads what it leads to. */
+static void objects_sent(const struct msghdr *m)
+{
+	for (struct cmsghdr *c = m->msg_control ? CMSG_FIRSTHDR(m) : NULL; c;
+	     c = CMSG_NXTHDR((struct msghdr *)m, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			cow_drain();
+}
+
+EXPORT ssize_t sendmsg(int socket, const struct msghdr *m, int flags)
+{
+	if (!real.sendmsg)
+		real_init();
+	if (__builtin_expect(cow_window_open, 0))
+		objects_sent(m);
+	return real.sendmsg(socket, m, flags);
+}
+
+EXPORT int sendmmsg(int socket, struct mmsghdr *m, unsigned n, int flags)
+{
+	if (!real.sendmmsg)
+		real_init();
+	if (__builtin_expect(cow_window_open, 0))
+		for (unsigned i = 0; i < n; i++)
+			objects_sent(&m[i].msg_hdr);
+	return real.sendmmsg(socket, m, n, flags);
+}
+
 EXPORT ssize_t recvmsg(int socket, struct msghdr *m, int flags)
 {
 	ssize_t result;
@@ -237,6 +267,8 @@ bool objects_written_by_syscall(long nr, const long a[6], long *result)
 		      nr == SYS_writev || nr == SYS_pwritev ||
 		      nr == SYS_ftruncate || nr == SYS_fallocate;
 
+	if (nr == SYS_sendmsg && cow_window_open)
+		objects_sent((const void *)a[1]);
 	if (nr == SYS_madvise && a[2] == MADV_REMOVE)
 		cow_removes((void *)a[0], (size_t)a[1]);
 	if (!writes || !cow_guards((int)a[0]))

@@ -47,7 +47,7 @@ test_aliases_at_random() { # 180 s
 	local seed
 
 	for seed in 1 2 3; do
-		status with copy=lazy "$victims/fork_alias" "$seed" \
+		status with copy=lazy "$victims/fork_alias" lazy "$seed" \
 			"$(less 20 100)" 2>err
 		cat err
 		equal "$status" 0 "exit status"

@@ -81,7 +81,7 @@ static inline char *shared_map(int fd, size_t first, size_t pages, int prot)
 {
 	struct mmap_args a = {NULL, pages * PAGE,
 			      prot, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0),
-			      fd,   (off_t)(first * PAGE)};
+			      fd,   (off_t)(first * PAGE), KIND_NONE};
 	struct unwind_start caller = UNWIND_CALLER();
 	char *p = track_mmap(&a, &caller);
 

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The parent's side of a lazy copy, which is the engine's; see lazy.h.
+ */
+#include "base/mem.h"
+#include "base/sys.h"
+#include "cow/engine.h"
+#include "cow/lazy.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+
+#define WINDOWS_MAX 8
+#define PATIENCE_NS UINT64_C(200000000)
+#define ZEROS_MAX (UINT64_C(4) << 30) /* bytes */
+
+/* The windows that are open, the newest first; the engine's. */
+static struct cow_plan *windows;
+static unsigned n_windows;
+static bool finishing;
+
+/* The engine's own of what the plan has open. */
+struct opening {
+	const struct cow_plan *plan;
+	long tid; /* whose descriptors the plan's are */
+	int pipe;
+	int old[COW_LAZY_MAX];
+};
+
+static void sink_add(struct watched *w, struct cow_object *o)
+{
+	o->next_sink = w->sink;
+	w->sink = o;
+}
+
+static void sink_remove(struct watched *w, struct cow_object *o)
+{
+	struct cow_object **at = &w->sink;
+
+	while (*at && *at != o)
+		at = &(*at)->next_sink;
+	if (*at)
+		*at = o->next_sink;
+}
+
+static void sinks_set(const struct cow_plan *plan,
+		      void (*set)(struct watched *w, struct cow_object *o))
+{
+	for (size_t i = 0; i < plan->objects.n; i++) {
+		struct cow_object *o = COW_OBJECT(plan, i);
+		struct watched *w = o->lazy ? watched_of(o->id) : NULL;
+
+		if (w)
+			set(w, o);
+	}
+}
+
+static void unlink_window(const struct cow_plan *plan)
+{
+	struct cow_plan **at = &windows;
+
+	while (*at != plan)
+		at = &(*at)->next;
+	*at = plan->next;
+	n_windows--;
+}
+
+/* What it had open is closed, or another's. */
+static void plan_free(struct cow_plan *plan)
+{
+	cow_lazy_unmap(plan);
+	plan->pipe[0] = -1;
+	for (size_t i = 0; i < plan->objects.n; i++)
+		COW_OBJECT(plan, i)->old = -1;
+	plan->lazy = false;
+	cow_free(plan);
+}
+
+/* The child needs F0 no longer. */
+static void close_window(void *arg)
+{
+	struct cow_plan *plan = arg;
+
+	engine_poll_end(plan->pipe[0]);
+	sys_close(plan->pipe[0]);
+	for (size_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->lazy && COW_OBJECT(plan, i)->old >= 0)
+			sys_close(COW_OBJECT(plan, i)->old);
+	sinks_set(plan, sink_remove);
+	unlink_window(plan);
+	plan_free(plan);
+	if (!windows)
+		__atomic_store_n(&cow_window_open, false, __ATOMIC_RELEASE);
+}
+
+static int open_own(void *arg)
+{
+	struct opening *a = arg;
+	long pipe =
+		engine_open(a->tid, a->plan->pipe[0], O_RDONLY | O_NONBLOCK);
+	size_t n = 0;
+
+	if (sys_failed(pipe))
+		return (int)pipe;
+	a->pipe = (int)pipe;
+	for (size_t i = 0; i < a->plan->objects.n; i++) {
+		const struct cow_object *o = COW_OBJECT(a->plan, i);
+		long old;
+
+		if (!o->lazy)
+			continue;
+		old = o->old < 0 ? -1 : engine_open(a->tid, o->old, O_RDONLY);
+		a->old[n++] = sys_failed(old) ? -1 : (int)old;
+	}
+	return 0;
+}
+
+/* PLAN has what the engine opened, and nothing else, and is the engine's. */
+static void hand_over(struct cow_plan *plan, const struct opening *a)
+{
+	size_t n = 0;
+
+	sys_close(plan->pipe[0]);
+	cow_close(plan);
+	cow_lazy_forget_fds(plan);
+	plan->pipe[0] = a->pipe;
+	for (size_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->lazy)
+			COW_OBJECT(plan, i)->old = a->old[n++];
+		else
+			COW_OBJECT(plan, i)->old = -1;
+}
+
+static int open_window(void *arg)
+{
+	struct cow_plan *plan = arg;
+
+	plan->next = windows;
+	windows = plan;
+	n_windows++;
+	sinks_set(plan, sink_add);
+	engine_poll(plan->pipe[0], close_window, plan);
+	return 0;
+}
+
+/* Writers wait for the child, which does it alone. */
+static void wait_for_child(const struct cow_plan *plan)
+{
+	struct pollfd wait = {.fd = plan->pipe[0]};
+
+	while (sys_call(SYS_poll, (long)&wait, 1, -1, 0, 0, 0) != 1) {
+	}
+}
+
+bool cow_lazy_parent(struct cow_plan *plan)
+{
+	struct opening a = {.plan = plan, .tid = sys_gettid()};
+
+	if (!plan->lazy)
+		return false;
+	sys_close(plan->pipe[1]);
+	plan->pipe[1] = -1;
+	if (engine_call(open_own, &a)) {
+		wait_for_child(plan);
+		cow_lazy_undo(plan);
+		return false;
+	}
+	hand_over(plan, &a);
+	engine_expect_finish();
+	cow_window_child = false;
+	cow_window_open = true;
+	engine_call(open_window, plan);
+	return true;
+}
+
+void lazy_yield(struct watched *w, uint64_t from, uint64_t to)
+{
+	for (struct cow_object *o = w->sink; o; o = o->next_sink)
+		for (uint64_t at = page_down(from);
+		     at < to && at < page_up(o->size); at += PAGE_BYTES)
+			while (!lazy_put_block(engine_uffd, o, at) ||
+			       !lazy_put_page(engine_uffd, o, at))
+				sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
+static uint64_t bytes_of(const struct cow_plan *plan)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->lazy)
+			sum += COW_OBJECT(plan, i)->size;
+	return sum;
+}
+
+static bool is_closed(const struct cow_plan *plan)
+{
+	struct pollfd wait = {.fd = plan->pipe[0]};
+
+	return sys_call(SYS_poll, (long)&wait, 1, 1, 0, 0, 0) == 1;
+}
+
+/*
+ * PLAN's child has all; it ends at once, unless somebody has stopped it: then
+ * it is given zeros for holes too, if they are not too many.
+ */
+static void finish(struct cow_plan *plan)
+{
+	uint64_t start;
+
+	lazy_put_all(engine_uffd, plan, false, engine_serve);
+	__atomic_store_n(plan->given, true, __ATOMIC_RELEASE);
+	start = sys_now_ns();
+	while (!is_closed(plan)) {
+		engine_serve();
+		if (sys_now_ns() - start < PATIENCE_NS ||
+		    bytes_of(plan) > ZEROS_MAX)
+			continue;
+		lazy_put_zeros(engine_uffd, plan);
+		break;
+	}
+	close_window(plan);
+}
+
+bool lazy_finish(void)
+{
+	if (finishing)
+		return false;
+	finishing = true;
+	while (windows)
+		finish(windows);
+	finishing = false;
+	return true;
+}
+
+void lazy_parent_drain(void)
+{
+	engine_finish();
+}
+
+bool lazy_parent_is_full(void)
+{
+	return n_windows == WINDOWS_MAX;
+}
+
+void lazy_parent_forget(void)
+{
+	struct cow_plan *next;
+
+	for (struct cow_plan *plan = windows; plan; plan = next) {
+		next = plan->next;
+		plan_free(plan);
+	}
+	windows = NULL;
+	n_windows = 0;
+	finishing = false;
+}

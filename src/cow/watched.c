@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How an object comes to be watched, and no longer is; see watch.h.
+ */
+#include "base/mem.h"
+#include "base/sys.h"
+#include "cow/engine.h"
+#include "cow/snapshot_page.h"
+#include "cow/watch.h"
+#include "track/share.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+struct watched *watched_all;
+
+uint64_t *watched_bits(const struct watched *w)
+{
+	long p = sys_mmap(NULL, page_up(watch_bits_bytes(w)),
+			  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+
+	return sys_failed(p) ? NULL : (uint64_t *)p;
+}
+
+void watched_free(struct watched *w)
+{
+	size_t bits = page_up(watch_bits_bytes(w));
+
+	if (w->at)
+		sys_munmap(w->at, w->pages * PAGE_BYTES);
+	if (w->loose)
+		sys_munmap(w->loose, bits);
+	if (w->present)
+		sys_munmap(w->present, bits);
+	if (w->history.roots)
+		history_end(&w->history);
+	if (w->notify)
+		sys_close(w->notify);
+	sys_munmap(w, page_up(sizeof(*w)));
+}
+
+struct watched *watched_new(uint32_t object, uint64_t size, bool is_view)
+{
+	long p = sys_mmap(NULL, sizeof(struct watched), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct watched *w = (struct watched *)p;
+
+	if (sys_failed(p))
+		return NULL;
+	w->object = object;
+	w->pages = page_up(size) / PAGE_BYTES;
+	w->loose = watched_bits(w);
+	if (is_view)
+		w->present = watched_bits(w);
+	p = sys_mmap(NULL, w->pages * PAGE_BYTES, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	w->at = sys_failed(p) ? NULL : (char *)p;
+	if (w->loose && (!is_view || w->present) && w->at &&
+	    !history_init(&w->history, w->pages))
+		return w;
+	watched_free(w);
+	return NULL;
+}
+
+struct watched *watched_of(uint32_t object)
+{
+	struct watched *w = watched_all;
+
+	while (w && w->object != object)
+		w = w->next;
+	return w;
+}
+
+uint32_t watched_end(struct watched *w)
+{
+	uint32_t source = w->source;
+
+	for (struct watched **at = &watched_all; *at; at = &(*at)->next)
+		if (*at == w) {
+			*at = w->next;
+			break;
+		}
+	if (w->present)
+		page_views -= bit_count(w->present, w->pages);
+	watch_forget(w);
+	share_mark(w->object, 0, OBJECT_WATCHED);
+	watched_free(w);
+	return source;
+}
+
+int watched_begin(struct watched *w)
+{
+	int result = watch_follow(w);
+
+	if (result) {
+		watch_forget(w);
+		return result == -EINVAL  ? -EINVAL
+		       : result == -EPERM ? -EPERM
+					  : -ENOMEM;
+	}
+	w->next = watched_all;
+	watched_all = w;
+	return 0;
+}
+
+static int begin(void *arg)
+{
+	return watched_begin(arg);
+}
+
+int watched_get(uint32_t object, uint64_t size, struct watched **to)
+{
+	int result;
+
+	*to = watched_of(object);
+	if (*to)
+		return 0;
+	*to = watched_new(object, size, false);
+	if (!*to)
+		return -ENOMEM;
+	result = engine_call(begin, *to);
+	if (result) {
+		watched_free(*to);
+		return result;
+	}
+	share_mark(object, OBJECT_WATCHED, 0);
+	return 0;
+}
