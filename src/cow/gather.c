@@ -7,6 +7,7 @@
  * made before the shim was ready, or behind its back, are found as well.
  */
 #include "cow/plan.h"
+#include "cow/watch.h"
 
 #include "base/fdlist.h"
 #include "base/fmt.h"
@@ -180,7 +181,7 @@ static void map_found(const struct procmap_vma *vma, void *arg)
 	struct gathering *g = arg;
 	struct cow_map *m;
 
-	if (!vma->shared || !vma->inode || g->result)
+	if (!vma->shared || !vma->inode || g->result || watch_hides(vma->start))
 		return;
 	m = cow_list_add(&g->plan->maps, sizeof(*m));
 	if (!m) {

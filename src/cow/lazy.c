@@ -94,7 +94,7 @@ void cow_lazy_unmap(struct cow_plan *plan)
 	for (size_t i = 0; i < plan->objects.n; i++) {
 		struct cow_object *o = COW_OBJECT(plan, i);
 
-		if (o->f0)
+		if (o->f0 && plan == window.plan) /* else it is watched */
 			sys_munmap(o->f0, page_up(o->size));
 		if (o->f1)
 			sys_munmap(o->f1, page_up(o->size));
@@ -125,6 +125,7 @@ static void close_window(void)
 	sys_close(window.pipe); /* a child's: F0 is its parent's alone now */
 	cow_lazy_forget_fds(plan);
 	plan->lazy = false;
+	window.plan = NULL;
 	cow_free(plan);
 	__atomic_store_n(&cow_window_open, false, __ATOMIC_RELEASE);
 }
@@ -206,12 +207,25 @@ static bool watch_missing(const struct cow_plan *plan)
 	return true;
 }
 
+/* What the parent read F0 through. */
+static void take_over(const struct cow_plan *plan)
+{
+	for (size_t i = 0; i < plan->objects.n; i++) {
+		const struct cow_object *o = COW_OBJECT(plan, i);
+		struct watched *w = o->lazy ? watched_of(o->id) : NULL;
+
+		if (w)
+			w->at = NULL;
+	}
+}
+
 bool cow_lazy_child(struct cow_plan *plan)
 {
 	long uffd;
 
 	thread_forget(&window.thread);
 	cow_window_open = false;
+	window.plan = NULL;
 	if (!plan->lazy)
 		return false;
 	sys_close(plan->pipe[0]);
@@ -223,6 +237,7 @@ bool cow_lazy_child(struct cow_plan *plan)
 	window.go = 0;
 	if (sys_failed(uffd) || !watch_missing(plan))
 		cow_end_child();
+	take_over(plan);
 	choose_own(plan);
 	cow_window_open = cow_window_child = true;
 	if (thread_start(&window.thread, child_thread, plan)) {

@@ -55,43 +55,12 @@ static bool wants_lazy(const struct cow_plan *plan, uint32_t object)
 	return false;
 }
 
-/* One more view of F0, to read from, as far as it is mapped. */
-static bool view(const struct cow_plan *plan, uint32_t object, char *at)
+static bool hidden_maps(struct cow_object *o)
 {
-	for (size_t i = 0; i < plan->maps.n; i++) {
-		const struct cow_map *m = COW_MAP(plan, i);
-		size_t len = m->end - m->start;
-		long p;
-
-		if (m->object != object)
-			continue;
-		p = sys_mremap((void *)m->start, 0, len,
-			       MREMAP_MAYMOVE | MREMAP_FIXED, at + m->offset);
-		if (sys_failed(p) ||
-		    sys_failed(sys_call(SYS_mprotect, p, (long)len, PROT_READ,
-					0, 0, 0)))
-			return false;
-	}
-	return true;
-}
-
-static bool hidden_maps(const struct cow_plan *plan, uint32_t object)
-{
-	struct cow_object *o = COW_OBJECT(plan, object);
 	size_t size = page_up(o->size);
-	long p;
+	long p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_NORESERVE, o->new, 0);
 
-	p = o->old >= 0 ? sys_mmap(NULL, size, PROT_READ, MAP_SHARED, o->old, 0)
-			: sys_mmap(NULL, size, PROT_NONE,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-				   -1, 0);
-	if (sys_failed(p))
-		return false;
-	o->f0 = (char *)p;
-	if (o->old < 0 && !view(plan, object, o->f0))
-		return false;
-	p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_NORESERVE, o->new, 0);
 	if (sys_failed(p))
 		return false;
 	o->f1 = (char *)p;
@@ -115,7 +84,10 @@ static bool watch(struct cow_object *o)
 {
 	struct watched *w;
 
-	return !watched_get(o->id, o->size, &w) && !engine_call(watch_new, o);
+	if (watched_get(o->id, o->size, o->old, &w))
+		return false;
+	o->f0 = w->at;
+	return !engine_call(watch_new, o);
 }
 
 static bool share_flag(struct cow_plan *plan)
@@ -135,7 +107,8 @@ static bool make_ready(struct cow_plan *plan)
 		return false;
 	for (uint32_t i = 0; i < plan->objects.n; i++)
 		if (COW_OBJECT(plan, i)->lazy &&
-		    (!hidden_maps(plan, i) || !watch(COW_OBJECT(plan, i))))
+		    (!hidden_maps(COW_OBJECT(plan, i)) ||
+		     !watch(COW_OBJECT(plan, i))))
 			return false;
 	return true;
 }

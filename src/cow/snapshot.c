@@ -71,7 +71,7 @@ static uint32_t slot_of(snapshot_id id)
 /* Whether neither the program nor a snapshot has anything of W. */
 static bool is_unused(const struct watched *w)
 {
-	return !w->history.newest && !w->mappings;
+	return !w->history.newest && !w->mappings && !w->sink;
 }
 
 /* Without SNAPSHOT, and what was kept for it alone. */
@@ -111,13 +111,13 @@ static int take(void *arg)
 	return 0;
 }
 
-int snapshot_take(uint32_t object, uint64_t size, snapshot_id *id)
+int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id)
 {
 	struct taking t = {0};
 	int result = lost ? -EPERM : engine_start();
 
 	if (!result)
-		result = watched_get(object, size, &t.w);
+		result = watched_get(object, size, fd, &t.w);
 	if (!result)
 		result = history_reserve(0);
 	if (!result)
@@ -195,7 +195,7 @@ int snapshot_view(snapshot_id id, uint32_t object, void *at)
 
 	if (result)
 		return result;
-	v.w = watched_new(object, snapshot_bytes(id), true);
+	v.w = watched_new(object, snapshot_bytes(id), true, -1);
 	if (!v.w)
 		return -ENOMEM;
 	p = sys_mremap(at, 0, v.w->pages * PAGE_BYTES,

@@ -28,10 +28,10 @@ typedef uint64_t snapshot_id;
 void snapshot_start(void);
 
 /*
- * A snapshot of what OBJECT (of share.h), SIZE bytes, is now.  -EINVAL: it is
- * of a kind that cannot be watched.
+ * A snapshot of what OBJECT (of share.h), SIZE bytes, is now; FD leads to it, or
+ * is -1.  -EINVAL: it is of a kind that cannot be watched.
  */
-int snapshot_take(uint32_t object, uint64_t size, snapshot_id *id);
+int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id);
 
 /* Nobody wants it any more; views of it stay.  -EINVAL: it is none. */
 int snapshot_release(snapshot_id id);

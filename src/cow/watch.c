@@ -408,7 +408,7 @@ int watch_follow(struct watched *w)
 		if (s->object != w->object || m.start == m.end || is_known(&m))
 			continue;
 		result = meet(&m);
-		if (!result && !w->present)
+		if (!result && !w->present && !w->is_whole)
 			result = keep(w, s);
 		if (!result)
 			result = insert(&m);

@@ -31,6 +31,7 @@ struct watched {
 	uint64_t *loose;   /* a bit a page */
 	uint64_t *present; /* the same; not NULL: it is a view */
 	bool armed;	   /* the invariant holds; else it need not */
+	bool is_whole;	   /* `at` shows also what is mapped nowhere else */
 	size_t mappings;
 	uint64_t
 		faults; /* since it was armed, of which nobody wanted to know */
@@ -97,9 +98,12 @@ int watch_register_all(void);
  * watched from now on if it was not: 0, -EINVAL (the kernel cannot), -ENOMEM,
  * -EPERM.
  */
-struct watched *watched_new(uint32_t object, uint64_t size, bool is_view);
-int watched_get(uint32_t object, uint64_t size, struct watched **to);
+struct watched *watched_new(uint32_t object, uint64_t size, bool is_view,
+			    int fd);
+int watched_get(uint32_t object, uint64_t size, int fd, struct watched **to);
 struct watched *watched_of(uint32_t object);
+/* Whether what is mapped at ADDR is `at` of one that no child needs. */
+bool watch_hides(uintptr_t addr);
 /* A bit a page, in memory of its own; NULL: there is none. */
 uint64_t *watched_bits(const struct watched *w);
 void watched_free(struct watched *w);

@@ -40,7 +40,17 @@ void watched_free(struct watched *w)
 	sys_munmap(w, page_up(sizeof(*w)));
 }
 
-struct watched *watched_new(uint32_t object, uint64_t size, bool is_view)
+/* All of FD's object if there is one, else room for what is mapped. */
+static long map_hidden(uint64_t bytes, int fd)
+{
+	return fd >= 0 ? sys_mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0)
+		       : sys_mmap(NULL, bytes, PROT_NONE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+				  -1, 0);
+}
+
+struct watched *watched_new(uint32_t object, uint64_t size, bool is_view,
+			    int fd)
 {
 	long p = sys_mmap(NULL, sizeof(struct watched), PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -53,8 +63,8 @@ struct watched *watched_new(uint32_t object, uint64_t size, bool is_view)
 	w->loose = watched_bits(w);
 	if (is_view)
 		w->present = watched_bits(w);
-	p = sys_mmap(NULL, w->pages * PAGE_BYTES, PROT_NONE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = map_hidden(w->pages * PAGE_BYTES, fd);
+	w->is_whole = fd >= 0;
 	w->at = sys_failed(p) ? NULL : (char *)p;
 	if (w->loose && (!is_view || w->present) && w->at &&
 	    !history_init(&w->history, w->pages))
@@ -109,14 +119,38 @@ static int begin(void *arg)
 	return watched_begin(arg);
 }
 
-int watched_get(uint32_t object, uint64_t size, struct watched **to)
+/* Those that neither the program nor anybody else has anything of. */
+static int sweep(void *arg)
+{
+	struct watched *next;
+
+	(void)arg;
+	for (struct watched *w = watched_all; w; w = next) {
+		next = w->next;
+		if (!w->history.newest && !w->mappings && !w->sink)
+			watched_end(w);
+	}
+	return 0;
+}
+
+bool watch_hides(uintptr_t addr)
+{
+	for (const struct watched *w = watched_all; w; w = w->next)
+		if (!w->history.newest && !w->present &&
+		    addr - (uintptr_t)w->at < w->pages * PAGE_BYTES)
+			return true;
+	return false;
+}
+
+int watched_get(uint32_t object, uint64_t size, int fd, struct watched **to)
 {
 	int result;
 
 	*to = watched_of(object);
 	if (*to)
 		return 0;
-	*to = watched_new(object, size, false);
+	engine_call(sweep, NULL);
+	*to = watched_new(object, size, false, fd);
 	if (!*to)
 		return -ENOMEM;
 	result = engine_call(begin, *to);
