@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#define LAZY_BYTES (UINT64_C(16) << 20)
+
 /* Whether O's memory is of the kind that userfaultfd knows. */
 static bool is_shmem(const struct cow_object *o)
 {
@@ -33,14 +35,26 @@ static bool is_closed_on_exec(const struct cow_plan *plan, uint32_t object)
 	return true;
 }
 
+/* What is little is copied sooner than it is made ready. */
+static bool is_worth_it(const struct cow_object *o)
+{
+	switch (CONFIG_NUMBER(copy)) {
+	case COPY_LAZY:
+		return true;
+	case COPY_AUTO:
+		return o->bytes > LAZY_BYTES;
+	}
+	return false;
+}
+
 static bool wants_lazy(const struct cow_plan *plan, uint32_t object)
 {
 	static bool said;
 	const struct cow_object *o = COW_OBJECT(plan, object);
 	const struct watched *w;
 
-	if (!o->wanted || !o->id || CONFIG_NUMBER(copy) != COPY_LAZY ||
-	    !is_shmem(o) || o->old_borrowed)
+	if (!o->wanted || !o->id || !is_worth_it(o) || !is_shmem(o) ||
+	    o->old_borrowed)
 		return false;
 	w = watched_of(o->id);
 	if (w && (w->history.newest || w->present ||

@@ -401,10 +401,11 @@ static void save_all(void)
 			page_save(w, page);
 }
 
-static void pipes_forget(void)
+/* The engine's descriptors went with its thread. */
+static void fds_forget(void)
 {
 	for (struct watched *w = watched_all; w; w = w->next)
-		w->notify = 0;
+		w->notify = w->fd = 0;
 }
 
 static void go_on(void)
@@ -421,7 +422,7 @@ static void go_on(void)
 void snapshot_suspend(void)
 {
 	engine_stop();
-	pipes_forget();
+	fds_forget();
 }
 
 void snapshot_resume(void)
@@ -469,7 +470,7 @@ void snapshot_child(void)
 {
 	engine_forget();
 	lazy_parent_forget();
-	pipes_forget();
+	fds_forget();
 	forget_forks();
 	share_follow();
 	go_on();

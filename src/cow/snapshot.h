@@ -28,8 +28,8 @@ typedef uint64_t snapshot_id;
 void snapshot_start(void);
 
 /*
- * A snapshot of what OBJECT (of share.h), SIZE bytes, is now; FD leads to it, or
- * is -1.  -EINVAL: it is of a kind that cannot be watched.
+ * A snapshot of what OBJECT (of share.h), SIZE bytes, is now; FD leads to it,
+ * or is -1.  -EINVAL: it is of a kind that cannot be watched.
  */
 int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id);
 

@@ -19,6 +19,7 @@
 #define STRIDE UINT64_C(16) /* pages */
 #define STRIDE_FAULTS 256   /* after so many it doubles */
 #define STRIDE_DOUBLINGS 9
+#define RELAX_FAULTS 1024
 
 uint64_t page_views;
 
@@ -274,11 +275,28 @@ void page_fill_plainly(struct watched *w, uint64_t page)
 	page_own(w, page);
 }
 
+/* A page of zeros, of which nobody is told more. */
+static void touch_hole(struct watched *w, uintptr_t addr, uint64_t page)
+{
+	if (w->sink)
+		lazy_yield(w, page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
+	page_save(w, page);
+	if (!w->sink && !w->history.newest && ++w->faults >= RELAX_FAULTS)
+		watch_relax(w);
+	else
+		watch_make_page(w, addr);
+}
+
 void snapshot_fill(const struct watch_mapping *m, uintptr_t addr, bool is_write)
 {
+	struct watched *w = m->watched;
 	uint64_t page = m->first + (addr - m->start) / PAGE_BYTES;
 
 	(void)is_write; /* where that needs saving it will be told again */
-	fill(m->watched, page);
-	watch_wake(m->watched, page, 1);
+	if (w->present) {
+		fill(w, page);
+		watch_wake(w, page, 1);
+	} else if (!engine_held) { /* else who waits is woken when that ends */
+		touch_hole(w, addr, page);
+	}
 }

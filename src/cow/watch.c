@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 static struct cow_list mappings; /* struct watch_mapping */
 
@@ -104,6 +105,16 @@ static struct uffd_range part(const struct watch_mapping *m, uint64_t from,
 		m->start + (from - m->first) * PAGE_BYTES,
 		m->start + (to - m->first) * PAGE_BYTES,
 	};
+}
+
+static unsigned mode_of(const struct watched *w)
+{
+	return UFFD_WRITES | (w->present || w->fd ? UFFD_MISSING : 0);
+}
+
+static struct uffd_range all_of(const struct watch_mapping *m)
+{
+	return (struct uffd_range){m->start, m->end};
 }
 
 /* ------------------------------------------------------------------------- */
@@ -209,9 +220,33 @@ static int protect_all(const struct watched *w)
 	return job.result;
 }
 
+/* What there is of W's object, and holes fault. */
+static int protect_data(const struct watched *w)
+{
+	uint64_t size = w->pages * PAGE_BYTES;
+	long from = 0;
+	long to;
+
+	while ((from = sys_call(SYS_lseek, w->fd, from, SEEK_DATA, 0, 0, 0)) >=
+		       0 &&
+	       (uint64_t)from < size) {
+		long result;
+
+		to = sys_call(SYS_lseek, w->fd, from, SEEK_HOLE, 0, 0, 0);
+		if (to <= from)
+			return to < 0 ? (int)to : -EIO;
+		result = protect_pages(w, (uint64_t)from / PAGE_BYTES,
+				       page_up((uintptr_t)to) / PAGE_BYTES);
+		if (sys_failed(result))
+			return (int)result;
+		from = to;
+	}
+	return from == -ENXIO || from >= 0 ? 0 : (int)from;
+}
+
 static int arm_all(struct watched *w)
 {
-	int result = protect_all(w);
+	int result = w->fd ? protect_data(w) : protect_all(w);
 
 	if (result)
 		return result;
@@ -230,12 +265,37 @@ static void clear_bits(uint64_t *bits, uint64_t from, uint64_t to)
 		bit_clear(bits, from);
 }
 
+/* Holes fault again. */
+static void register_again(struct watched *w)
+{
+	for (size_t i = 0; i < mappings.n; i++)
+		if (mapping(i)->watched == w)
+			uffd_register(engine_uffd, all_of(mapping(i)),
+				      mode_of(w));
+	w->is_relaxed = false;
+}
+
+/* A mode cannot be taken back but with all others. */
+void watch_relax(struct watched *w)
+{
+	for (size_t i = 0; i < mappings.n; i++) {
+		if (mapping(i)->watched != w)
+			continue;
+		uffd_unregister(engine_uffd, all_of(mapping(i)));
+		uffd_register(engine_uffd, all_of(mapping(i)), UFFD_WRITES);
+	}
+	w->is_relaxed = true;
+	w->armed = false;
+}
+
 int watch_arm(struct watched *w)
 {
 	uint64_t from = 0;
 	uint64_t to;
 
 	w->faults = 0;
+	if (w->is_relaxed)
+		register_again(w);
 	if (!w->armed || bit_count(w->loose, w->pages) > w->pages / 2)
 		return arm_all(w);
 	while ((from = bit_next(w->loose, from, w->pages, true)) < w->pages) {
@@ -263,6 +323,17 @@ void watch_lift(struct watched *w, uintptr_t addr, uint64_t pages)
 	uffd_lift(engine_uffd, range);
 }
 
+void watch_make_page(struct watched *w, uintptr_t addr)
+{
+	const struct watch_mapping *m = watch_at(addr);
+	uintptr_t page = page_down(addr);
+
+	bit_set(w->loose, m->first + (page - m->start) / PAGE_BYTES);
+	while (uffd_zero(engine_uffd, page, PAGE_BYTES) == -ENOMEM)
+		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	uffd_wake(engine_uffd, (struct uffd_range){page, page + PAGE_BYTES});
+}
+
 void watch_wake(const struct watched *w, uint64_t page, uint64_t pages)
 {
 	for (size_t i = 0; i < mappings.n; i++) {
@@ -277,11 +348,6 @@ void watch_wake(const struct watched *w, uint64_t page, uint64_t pages)
 }
 
 /* Mappings ---------------------------------------------------------------- */
-
-static unsigned mode_of(const struct watched *w)
-{
-	return UFFD_WRITES | (w->present ? UFFD_MISSING : 0);
-}
 
 static void erase(size_t i)
 {
@@ -313,7 +379,7 @@ static int insert(const struct watch_mapping *m)
 /* M is new: where another of the object was is looked at again too. */
 static int meet(const struct watch_mapping *m)
 {
-	struct uffd_range range = {m->start, m->end};
+	struct uffd_range range = all_of(m);
 	long result;
 
 	if (engine_uffd < 0) /* later, all at once */
@@ -324,7 +390,8 @@ static int meet(const struct watch_mapping *m)
 	if (result == -EPERM && !m->watched->present)
 		return 0;
 	if (!sys_failed(result) && m->watched->armed)
-		result = uffd_protect(engine_uffd, range);
+		result = m->watched->fd ? protect_data(m->watched)
+					: uffd_protect(engine_uffd, range);
 	return sys_failed(result) ? (int)result : 0;
 }
 

@@ -5,7 +5,8 @@
  * All mappings of such an object are registered with the engine's userfaultfd.
  * Invariant: a page that is not `loose` is write-protected in every one of
  * them, or is not there yet and will be protected when it is; a page of a view
- * that is not `present` faults where it is touched first.
+ * that is not `present` faults where it is touched first, and so does a hole of
+ * a large object of which there is little: to protect holes takes page tables.
  *
  * Contract: the engine's thread alone calls these (engine_call()), or whoever
  * knows that it has none.  No memory but that of lists.
@@ -30,8 +31,10 @@ struct watched {
 	char *at;	   /* a mapping of all of it that nobody else knows */
 	uint64_t *loose;   /* a bit a page */
 	uint64_t *present; /* the same; not NULL: it is a view */
+	bool is_relaxed;   /* and holes do not fault for now */
 	bool armed;	   /* the invariant holds; else it need not */
 	bool is_whole;	   /* `at` shows also what is mapped nowhere else */
+	int fd; /* the engine's; not 0: most are holes, where touching faults */
 	size_t mappings;
 	uint64_t
 		faults; /* since it was armed, of which nobody wanted to know */
@@ -116,6 +119,10 @@ uint32_t watched_end(struct watched *w);
 int watch_arm(struct watched *w);
 /* Writes to PAGES pages from PAGE on pass at ADDR. */
 void watch_lift(struct watched *w, uintptr_t addr, uint64_t pages);
+/* PAGE of W, a hole that somebody touched at ADDR, is his. */
+void watch_make_page(struct watched *w, uintptr_t addr);
+/* Nobody wants to know of W for now, and it faults often: let it. */
+void watch_relax(struct watched *w);
 /* Who waits for pages of W looks again. */
 void watch_wake(const struct watched *w, uint64_t page, uint64_t pages);
 

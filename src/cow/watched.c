@@ -10,7 +10,10 @@
 #include "track/share.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+
+#define SPARSE_BYTES (UINT64_C(256) << 20)
 
 struct watched *watched_all;
 
@@ -37,6 +40,8 @@ void watched_free(struct watched *w)
 		history_end(&w->history);
 	if (w->notify)
 		sys_close(w->notify);
+	if (w->fd)
+		sys_close(w->fd);
 	sys_munmap(w, page_up(sizeof(*w)));
 }
 
@@ -114,9 +119,31 @@ int watched_begin(struct watched *w)
 	return 0;
 }
 
+struct beginning {
+	struct watched *w;
+	long tid; /* whose descriptor FD is */
+	int fd;	  /* -1: none is needed */
+};
+
 static int begin(void *arg)
 {
-	return watched_begin(arg);
+	const struct beginning *b = arg;
+
+	if (b->fd >= 0) {
+		long fd = engine_open(b->tid, b->fd, O_RDONLY);
+
+		b->w->fd = sys_failed(fd) ? 0 : (int)fd;
+	}
+	return watched_begin(b->w);
+}
+
+/* Whether FD leads to a large object that has next to no memory. */
+static bool is_sparse(int fd)
+{
+	struct sys_object now;
+
+	return fd >= 0 && !sys_failed(sys_object(fd, &now)) &&
+	       now.size >= SPARSE_BYTES && now.held < now.size / 8;
 }
 
 /* Those that neither the program nor anybody else has anything of. */
@@ -144,16 +171,20 @@ bool watch_hides(uintptr_t addr)
 
 int watched_get(uint32_t object, uint64_t size, int fd, struct watched **to)
 {
+	struct beginning b = {
+		.tid = sys_gettid(),
+		.fd = is_sparse(fd) ? fd : -1,
+	};
 	int result;
 
 	*to = watched_of(object);
 	if (*to)
 		return 0;
 	engine_call(sweep, NULL);
-	*to = watched_new(object, size, false, fd);
+	b.w = *to = watched_new(object, size, false, fd);
 	if (!*to)
 		return -ENOMEM;
-	result = engine_call(begin, *to);
+	result = engine_call(begin, &b);
 	if (result) {
 		watched_free(*to);
 		return result;
