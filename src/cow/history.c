@@ -102,17 +102,25 @@ static void begin(void)
 	table_init(&epochs, sizeof(struct epoch), FIRST_SNAPSHOTS);
 }
 
-/* Huge pages would hold what no version does. */
-static void keep_small(uint64_t from)
+/* Where the chunk that begins at version FROM ends. */
+static uint64_t chunk_end(uint64_t from)
 {
-	while (from < pages.count) {
-		uint64_t to = FIRST_VERSIONS;
+	uint64_t to = FIRST_VERSIONS;
 
-		while (to <= from)
-			to = to * 2 + FIRST_VERSIONS;
-		sys_madvise(table_at(&pages, from), (to - from) * PAGE_BYTES,
-			    MADV_NOHUGEPAGE);
-		from = to;
+	while (to <= from)
+		to = to * 2 + FIRST_VERSIONS;
+	return to;
+}
+
+void history_reserved(void (*each)(uintptr_t start, uintptr_t end))
+{
+	static uint64_t seen;
+
+	for (uint64_t to; seen < pages.count && pages.count > 1; seen = to) {
+		uintptr_t start = (uintptr_t)table_at(&pages, seen);
+
+		to = chunk_end(seen);
+		each(start, start + (to - seen) * PAGE_BYTES);
 	}
 }
 
@@ -121,13 +129,8 @@ int history_reserve(uint64_t wanted)
 	begin();
 	/* pages first: who has a version has one */
 	while (versions.count < wanted + 1) {
-		uint64_t from = pages.count == 1 ? 0 : pages.count;
-
-		if (pages.count <= versions.count) {
-			if (grow(&pages))
-				return -ENOMEM;
-			keep_small(from);
-		}
+		if (pages.count <= versions.count && grow(&pages))
+			return -ENOMEM;
 		if (grow(&versions))
 			return -ENOMEM;
 	}

@@ -60,6 +60,10 @@ void history_end(struct history *h);
 int history_reserve(uint64_t versions);
 struct history_counts history_counts(void);
 
+/* Call EACH for the memory of pages that was reserved since this was called
+ * last; as history_reserve(). */
+void history_reserved(void (*each)(uintptr_t start, uintptr_t end));
+
 /* A snapshot of what there is now; room for it was reserved.  OWNER is for
  * whoever asks. */
 uint32_t history_take(struct history *h, void *owner);

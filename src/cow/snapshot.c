@@ -11,6 +11,7 @@
 #include "cow/history.h"
 #include "cow/lazy.h"
 #include "cow/snapshot_page.h"
+#include "track/own.h"
 #include "track/share.h"
 
 #include <errno.h>
@@ -111,6 +112,22 @@ static int take(void *arg)
 	return 0;
 }
 
+/* Huge pages would hold what no version does. */
+static void name_reserved(uintptr_t start, uintptr_t end)
+{
+	sys_madvise((void *)start, end - start, MADV_NOHUGEPAGE);
+	own_snapshots(start, end);
+}
+
+static int reserve(uint64_t versions)
+{
+	int result = history_reserve(versions);
+
+	own_flush();
+	history_reserved(name_reserved);
+	return result;
+}
+
 int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id)
 {
 	struct taking t = {0};
@@ -119,14 +136,14 @@ int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id)
 	if (!result)
 		result = watched_get(object, size, fd, &t.w);
 	if (!result)
-		result = history_reserve(0);
+		result = reserve(0);
 	if (!result)
 		result = hold_room((uint32_t)history_counts().snapshots + 1);
 	if (result)
 		return result;
 	result = engine_call(take, &t);
 	while (!result && t.wanted) {
-		result = history_reserve(t.wanted);
+		result = reserve(t.wanted);
 		if (!result)
 			result = engine_call(take, &t);
 	}

@@ -191,27 +191,33 @@ void snapshot_save(const struct watch_mapping *m, uintptr_t addr)
 	w->faults++;
 }
 
-/* Put C into page PAGE of view W, which has none.  False: there is no memory.
- */
-static bool put(const struct watched *w, uint64_t page, const struct content *c)
+static const char zeros[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+
+/* FROM's page at TO, where somebody waits for it, in a mapping of W. */
+static long put_page(const struct watched *w, uintptr_t to, const void *from)
 {
-	uintptr_t to = (uintptr_t)w->at + page * PAGE_BYTES;
-	const void *from = c->saved;
+	return w->armed ? uffd_copy_protected(engine_uffd, to, (uintptr_t)from,
+					      PAGE_BYTES)
+			: uffd_copy(engine_uffd, to, (uintptr_t)from,
+				    PAGE_BYTES);
+}
+
+/* Put C there.  False: there is no memory. */
+static bool put(const struct watched *w, uintptr_t to, const struct content *c)
+{
+	const char *from = c->saved;
 	long done = -EFAULT;
 
 	if (c->watched)
 		from = readable(c->watched, c->page);
 	do {
 		if (from)
-			done = uffd_copy(engine_uffd, to, (uintptr_t)from,
-					 PAGE_BYTES);
+			done = put_page(w, to, from);
 		if (done == -EFAULT && c->watched)
-			done = uffd_copy(engine_uffd, to,
-					 (uintptr_t)c->watched->at +
-						 c->page * PAGE_BYTES,
-					 PAGE_BYTES);
+			done = put_page(w, to,
+					c->watched->at + c->page * PAGE_BYTES);
 		if (done == -EFAULT)
-			done = uffd_zero(engine_uffd, to, PAGE_BYTES);
+			done = put_page(w, to, zeros);
 	} while (done == -EAGAIN);
 	return !sys_failed(done) || done == -EEXIST;
 }
@@ -246,14 +252,14 @@ void page_disown_owed(void)
 	owed.n = 0;
 }
 
-static void fill(struct watched *w, uint64_t page)
+static void fill(struct watched *w, uint64_t page, uintptr_t addr)
 {
 	/* it had one, and the program took it away */
 	struct content c = bit_get(w->present, page)
 				   ? (struct content){.page = page}
 				   : content_of(w->source, page);
 
-	while (!put(w, page, &c))
+	while (!put(w, page_down(addr), &c))
 		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 	if (!engine_held || !owe(w, page))
 		page_own(w, page);
@@ -294,7 +300,7 @@ void snapshot_fill(const struct watch_mapping *m, uintptr_t addr, bool is_write)
 
 	(void)is_write; /* where that needs saving it will be told again */
 	if (w->present) {
-		fill(w, page);
+		fill(w, page, addr);
 		watch_wake(w, page, 1);
 	} else if (!engine_held) { /* else who waits is woken when that ends */
 		touch_hole(w, addr, page);

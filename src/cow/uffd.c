@@ -119,14 +119,25 @@ static long done(long result, int64_t bytes)
 	return bytes > 0 ? bytes : sys_failed(result) ? result : -EAGAIN;
 }
 
-long uffd_copy(int fd, uintptr_t to, uintptr_t from, uint64_t len)
+static long copy(int fd, uintptr_t to, uintptr_t from, uint64_t len,
+		 uint64_t mode)
 {
 	struct uffdio_copy arg = {.dst = to,
 				  .src = from,
 				  .len = len,
-				  .mode = UFFDIO_COPY_MODE_DONTWAKE};
+				  .mode = UFFDIO_COPY_MODE_DONTWAKE | mode};
 
 	return done(sys_ioctl(fd, UFFDIO_COPY, &arg), arg.copy);
+}
+
+long uffd_copy(int fd, uintptr_t to, uintptr_t from, uint64_t len)
+{
+	return copy(fd, to, from, len, 0);
+}
+
+long uffd_copy_protected(int fd, uintptr_t to, uintptr_t from, uint64_t len)
+{
+	return copy(fd, to, from, len, UFFDIO_COPY_MODE_WP);
 }
 
 long uffd_zero(int fd, uintptr_t to, uint64_t len)

@@ -42,6 +42,8 @@ long uffd_wake(int fd, struct uffd_range range);
  */
 long uffd_copy(int fd, uintptr_t to, uintptr_t from, uint64_t len);
 long uffd_zero(int fd, uintptr_t to, uint64_t len);
+/* uffd_copy(), and who writes there waits. */
+long uffd_copy_protected(int fd, uintptr_t to, uintptr_t from, uint64_t len);
 /* Who waits, and why. */
 struct uffd_fault {
 	uintptr_t addr;

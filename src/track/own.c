@@ -67,6 +67,15 @@ void own_flush_noted(void)
 	}
 }
 
+void own_snapshots(uintptr_t start, uintptr_t end)
+{
+	const struct region_tag tag = {.site = site_snapshots,
+				       .flags = REGION_OWN};
+
+	region_set(start, end, &tag);
+	namer_apply(start, end, site_snapshots, 0);
+}
+
 void own_reset(void)
 {
 	own_pending = 0;

@@ -14,6 +14,9 @@
 void own_note(uintptr_t start, uintptr_t end);
 void own_flush_noted(void);
 
+/* Pages [START, END), entered already, are kept for snapshots. */
+void own_snapshots(uintptr_t start, uintptr_t end);
+
 /* In a fork child: a thread that is gone may have noted by halves. */
 void own_reset(void);
 

@@ -33,6 +33,7 @@
 #define ADDRESSES_MAX (4 * SITES_MAX)
 
 uint32_t site_own;
+uint32_t site_snapshots;
 uint32_t site_unknown;
 uint32_t site_brk;
 
@@ -334,14 +335,19 @@ bool site_of_function(enum registry_kind kind, uintptr_t pc,
 int sites_init(void)
 {
 	static const char own[] = "anonshim: registry";
+	static const char snapshots[] = "anonshim: snapshots";
 	static const char heap[] = "[heap]";
 
 	table_init(&extras, sizeof(struct extra), FIRST_EXTRAS);
 	table_init(&functions, sizeof(struct function), FIRST_EXTRAS);
 	site_own = owner_site(KIND_NONE, "anonshim", "registry",
 			      registry_string(own, sizeof(own) - 1));
+	site_snapshots =
+		owner_site(KIND_SNAPSHOT, "anonshim", "snapshots",
+			   registry_string(snapshots, sizeof(snapshots) - 1));
 	site_unknown = owner_site(KIND_MMAP, "(unknown)", "", 0);
 	site_brk = owner_site(KIND_HEAP, heap, "brk",
 			      registry_string(heap, sizeof(heap) - 1));
-	return site_own && site_unknown && site_brk ? 0 : -ENOMEM;
+	return site_own && site_snapshots && site_unknown && site_brk ? 0
+								      : -ENOMEM;
 }

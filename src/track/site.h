@@ -17,8 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The shim's own memory, and what nobody can be named for. */
+/* The shim's own memory, that of pages kept for snapshots, and what nobody can
+ * be named for. */
 extern uint32_t site_own;
+extern uint32_t site_snapshots;
 extern uint32_t site_unknown;
 /* The brk heap. */
 extern uint32_t site_brk;
