@@ -25,21 +25,30 @@ bootstrap() {
 	autoreconf -fi "$top" 2>&1
 }
 
-# build_tree DIR CONFIGURE-ARG...: a build of this tree, out of it, in DIR.
-# Configures only if it was not, or was otherwise. What it says is for a log.
-build_tree() {
+# configure_tree DIR CONFIGURE-ARG...: only if it was not, or was otherwise.
+configure_tree() {
 	local dir=$1 how="$top ${CC:-} ${CFLAGS:-} ${*:2}"
 
 	bootstrap || return
 	mkdir -p "$dir"
-	if [[ ! -e $dir/Makefile || $top/configure -nt $dir/config.status ||
-		$(cat "$dir/.configured" 2>/dev/null) != "$how" ]]; then
-		say "configure ${*:2} in $dir"
-		rm -f "$dir/.configured"
-		(cd "$dir" && "$top/configure" "${@:2}") || return
-		printf '%s\n' "$how" >"$dir/.configured"
-	fi
-	env -u MAKEFLAGS make -C "$dir" -j"$(nproc)"
+	[[ ! -e $dir/Makefile || $top/configure -nt $dir/config.status ||
+		$(cat "$dir/.configured" 2>/dev/null) != "$how" ]] || return 0
+	say "configure ${*:2} in $dir"
+	rm -f "$dir/.configured"
+	(cd "$dir" && "$top/configure" "${@:2}") || return
+	printf '%s\n' "$how" >"$dir/.configured"
+}
+
+# make_in DIR ARG...: with all processors.
+make_in() {
+	env -u MAKEFLAGS make -C "$1" -j"$(nproc)" "${@:2}"
+}
+
+# build_tree DIR CONFIGURE-ARG...: a build of this tree, out of it, in DIR.
+# What it says is for a log.
+build_tree() {
+	configure_tree "$@" || return
+	make_in "$1"
 }
 
 # with_log LOG COMMAND...: its output goes to LOG; if it fails, the end of it

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Whether an expression about a report holds: ask.py REPORT PID EXPRESSION.
+"""Whether expressions about a report hold: ask.py REPORT PID EXPRESSION...
 
-In the expression, r is the report's JSON and pid a number; rss(), size(),
+In an expression, r is the report's JSON and pid a number; rss(), size(),
 vmas(), pss() sum the rows whose fields are as given, name="..." exactly or
 name=re("...") by search; kernel(field) reads smaps_rollup, in KiB; names()
 are the names that smaps itself shows, with their sizes in KiB; anonymous() is
@@ -107,10 +107,14 @@ def anonymous(pid):
 
 
 def main():
-    path, pid, expression = sys.argv[1:]
+    path, pid, *expressions = sys.argv[1:]
     known = make(path, int(pid))
-    if eval(f"({expression})", known):  # our own tests' text
+    for expression in expressions:
+        if not eval(f"({expression})", known):  # our own tests' text
+            break
+    else:
         return 0
+    print(f"does not hold: {expression}")
     print(json.dumps({k: v for k, v in known["r"].items() if k != "rows"}))
     for row in known["r"]["rows"]:
         if row["rss_kib"] or row["name"]:

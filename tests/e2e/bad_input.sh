@@ -77,6 +77,7 @@ test_process_of_another_user() {
 		--clear-groups "$anonshim" report "$pid"
 	# and one's own is fine
 	stop
+	rm out # it says that another is ready
 	setpriv --reuid "$nobody" --regid "$nobody" --clear-groups \
 		env LD_PRELOAD="$shim" "$victims/map_names" plain >out 2>&1 &
 	pid=$!

@@ -26,20 +26,20 @@ only_lazily() {
 test_nobody_writes() { only_lazily quiet "$(less 3 50)"; }
 test_four_threads_write() { only_lazily writers "$(less 5 100)"; }
 test_children_of_children() { only_lazily again "$(less 3 20)"; }
-test_holes_stay() { only_lazily holes "$(less 3 20)" "$(less 64 1024)"; }
+test_holes_stay() { only_lazily holes "$(less 3 20 3)" "$(less 64 1024)"; }
 test_children_that_exec() { lazily exec "$(less 5 50)"; }
 test_children_are_killed() { lazily child "$(less 5 50)"; }
 test_parents_are_killed() { only_lazily parent "$(less 5 50)"; }
 
 test_a_thousand_forks() { # 300 s
 	heavy
-	lazily writers 1000
+	lazily writers 1000 8
 }
 
 test_five_hundred_killed() { # 300 s
 	heavy
-	lazily parent 500
-	lazily child 500
+	lazily parent 500 8
+	lazily child 500 8
 }
 
 # What protection does not cover ends the copy first.

@@ -472,16 +472,18 @@ printed() { stat -c %s serial 2>/dev/null || echo 0; }
 
 # digits N: until the guest has printed N more.
 digits() {
-	local want i
+	local want
 
 	want=$(($(printed) + $1))
-	for ((i = 0; i < 1000; i++)); do
-		kill -0 "$pid" 2>/dev/null || break
-		(($(printed) < want)) || return 0
-		sleep 0.05
-	done
+	soon has_printed "$want" && kill -0 "$pid" && return
 	tail -n 3 monitor
 	fail "the guest does not go on"
+}
+
+# Or will not any more.
+has_printed() {
+	kill -0 "$pid" 2>/dev/null || return 0
+	(($(printed) >= $1))
 }
 
 # Managed runtimes ------------------------------------------------------------

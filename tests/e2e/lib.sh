@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash disable=SC2034 # topics use them
+# shellcheck shell=bash disable=SC2030,SC2031,SC2034 # topics use them
 #
 # What the end-to-end tests share; sourced in a directory of the test's own.
 #
@@ -16,6 +16,7 @@ python=/usr/bin/python3
 nobody=65534
 pid=
 started=()
+also=()
 
 why_file=$PWD/.why
 
@@ -59,9 +60,15 @@ slow() { [[ ! $E2E_FAST ]] || skip "slow"; }
 not_in_lab() { [[ ! $E2E_LAB ]] || skip "too slow in the lab"; }
 heavy() { slow && not_in_lab; }
 
-# less LAB NORMAL: a number of rounds.
+# less LAB NORMAL [FAST]: a number of rounds.
 less() {
-	if [[ $E2E_LAB ]]; then echo "$1"; else echo "$2"; fi
+	if [[ $E2E_LAB ]]; then
+		echo "$1"
+	elif [[ $E2E_FAST ]]; then
+		echo "${3:-$2}"
+	else
+		echo "$2"
+	fi
 }
 
 # Running -------------------------------------------------------------------
@@ -76,6 +83,17 @@ with() {
 
 # without COMMAND...: the same, nothing preloaded.
 without() { env -u LD_PRELOAD -u ANONSHIM_OPTIONS "$@"; }
+
+# soon COMMAND...: until it succeeds, for a minute or two.
+soon() {
+	local i
+
+	for ((i = 0; i < 3000; i++)); do
+		! "$@" || return 0
+		sleep 0.02
+	done
+	return 1
+}
 
 # await FILE TEXT: until FILE of $pid's output holds a line TEXT.
 await() {
@@ -127,30 +145,37 @@ report() {
 		fail "report failed"
 }
 
-# holds EXPRESSION: about report.json, see ask.py.
+# holds EXPRESSION...: about report.json, see ask.py; one after the other.
 holds() {
-	"$python" -IS "$E2E_DIR/ask.py" report.json "$pid" "$1" ||
-		fail "does not hold: $1"
+	"$python" -IS "$E2E_DIR/ask.py" report.json "$pid" "$@" >held && return
+	cat held
+	fail "$(grep -m 1 . held || echo "no answer: $*")"
 }
 
-# shows EXPRESSION: about the report of $pid by name.
+# shows EXPRESSION...: about the report of $pid by name.
 shows() {
 	report --by name
-	holds "$1"
+	holds "$@"
 }
 
 # shown EXPRESSION COMMAND...: EXPRESSION holds of COMMAND under the shim, and
-# does not of COMMAND alone.
+# does not of COMMAND alone; in the lab, where all is slow, only the first. More
+# EXPRESSIONs, that only have to hold, are in ${also[@]}.
 shown() {
 	local expression=$1
 
 	shift
-	start without "$@"
-	! (why_file=/dev/null started=() && shows "$expression") \
-		>/dev/null 2>&1 || fail "holds without the shim: $expression"
-	stop
+	[[ $E2E_LAB ]] || hidden "$expression" "$@"
 	start with "${options:-}" "$@"
-	shows "$expression"
+	shows "$expression" ${also[@]+"${also[@]}"}
+}
+
+# hidden EXPRESSION COMMAND...: it does not hold without the shim.
+hidden() {
+	start without "${@:2}"
+	! (why_file=/dev/null started=() && shows "$1") >/dev/null 2>&1 ||
+		fail "holds without the shim: $1"
+	stop
 }
 
 same() {
@@ -207,11 +232,19 @@ sabotaged() {
 # fine COMMAND...: exits with 0 under the shim (and, lest the victim be at
 # fault, without it).
 fine() {
+	fine_without "$@"
+	fine_with "$@"
+}
+
+fine_without() {
 	status without "$@" </dev/null
 	((status != 77)) || skip "$(basename "$1") cannot be tried here"
 	equal "$status" 0 "exit status without the shim"
+}
+
+fine_with() {
 	status with "${options:-}" "$@" </dev/null
-	equal "$status" 0 "exit status under the shim"
+	equal "$status" 0 "exit status under the shim, '${options:-}'"
 }
 
 # compiled NAME: a C++ victim, made once in the build tree.
@@ -223,4 +256,57 @@ compiled() {
 	g++ -g -O2 -fno-inline -o "$program.$$" "$E2E_DIR/../victims/$1.cc" ||
 		fail "g++ failed"
 	mv "$program.$$" "$program"
+}
+
+# The same twice ------------------------------------------------------------
+
+# under COMMAND...: as $how says.
+under() {
+	if [[ $how == plain ]]; then
+		without "$@"
+	else
+		env LD_PRELOAD="$shim" "$@"
+	fi
+}
+
+# The same in place of this shell: `become COMMAND... &` has its PID in $!.
+become() {
+	[[ $how == plain ]] || export LD_PRELOAD=$shim
+	exec "$@"
+}
+
+# one_way FUNCTION...: as $how says, in a directory of that name.
+one_way() {
+	mkdir -p "$how"
+	(cd "$how" && "$@") >"$how.out" 2>"$how.err" </dev/null ||
+		echo "exit status $?" >>"$how.out"
+}
+
+both_are_alike() {
+	tail -n 5 plain.err shimmed.err
+	! grep -q '^exit status' plain.out ||
+		{ cat plain.*; fail "fails without the shim too"; }
+	same shimmed.out plain.out "standard output"
+	diff -r plain shimmed >files || { head files; fail "files differ"; }
+}
+
+# alike FUNCTION...: in ./plain and ./shimmed, with $how set; the same status,
+# output and files.
+alike() {
+	local how
+
+	for how in plain shimmed; do one_way "$@"; done
+	both_are_alike
+}
+
+# The same for what waits most of the time.
+alike_at_once() {
+	local how ways=()
+
+	for how in plain shimmed; do
+		one_way "$@" &
+		ways+=("$!")
+	done
+	wait "${ways[@]}"
+	both_are_alike
 }

@@ -23,7 +23,7 @@ test_map_count_reached() { # 240 s
 	done
 }
 
-test_map_count_reached_with_names() { # 600 s
+test_map_count_reached_with_names() { # 600 s, alone
 	needs_names
 	[[ $E2E_LAB ]] || skip "changes a sysctl"
 	before=$(cat /proc/sys/vm/max_map_count)

@@ -3,38 +3,6 @@
 # Real programs: each does under the shim what it does without, and nearly all
 # of its memory has an owner. tests/e2e/packages lists what they are in.
 
-# under COMMAND...: as $how says.
-under() {
-	if [[ $how == plain ]]; then
-		without "$@"
-	else
-		env LD_PRELOAD="$shim" "$@"
-	fi
-}
-
-# The same in place of this shell: `become COMMAND... &` has its PID in $!.
-become() {
-	[[ $how == plain ]] || export LD_PRELOAD=$shim
-	exec "$@"
-}
-
-# alike FUNCTION: in ./plain and ./shimmed, with $how set; the same status,
-# output and files.
-alike() {
-	local how
-
-	for how in plain shimmed; do
-		mkdir -p $how
-		(cd $how && "$@") >$how.out 2>$how.err </dev/null ||
-			echo "exit status $?" >>$how.out
-	done
-	tail -n 5 plain.err shimmed.err
-	! grep -q '^exit status' plain.out ||
-		{ cat plain.*; fail "fails without the shim too"; }
-	same shimmed.out plain.out "standard output"
-	diff -r plain shimmed >files || { head files; fail "files differ"; }
-}
-
 # owned [PID]: of the anonymous memory outside [heap], [stack] and malloc's
 # arenas at least 99 % is attributed; LEAST KiB of it there are at all.
 owned() {
@@ -68,18 +36,19 @@ waits() {
 # stopped NAME KIB: a descendant of $pid with that name, once it is as large,
 # and held; sets $pid.
 stopped() {
-	local i one
+	soon is_stopped "$@" || fail "no $1 with $2 KiB was seen"
+}
 
-	for ((i = 0; i < 3000; i++)); do
-		for one in $(descendants "$pid"); do
-			is_large "$one" "$1" "$2" || continue
-			kill -STOP "$one"
-			pid=$one
-			return 0
-		done
-		sleep 0.01
+is_stopped() {
+	local one
+
+	for one in $(descendants "$pid"); do
+		is_large "$one" "$@" || continue
+		kill -STOP "$one"
+		pid=$one
+		return 0
 	done
-	fail "no $1 with $2 KiB was seen"
+	return 1
 }
 
 descendants() {
@@ -116,7 +85,7 @@ test_python_s_own_tests() { # 600 s
 	heavy
 	"$python" -c 'import test.test_mmap' 2>/dev/null ||
 		skip "no libpython3-testsuite"
-	alike python_own_tests
+	alike_at_once python_own_tests
 	contains plain.out "SUCCESS"
 }
 
@@ -309,7 +278,7 @@ large_source() {
 }
 
 gcc_compile() {
-	large_source "$(less 30 3000)" >large.c
+	large_source "$(less 30 1000)" >large.c
 	under gcc -O2 -c large.c -o large.o
 	under gcc -shared -o large.so large.o
 }
@@ -320,7 +289,8 @@ test_gcc() { # 300 s
 	alike gcc_compile
 	[[ -s plain/large.o ]] || fail "nothing was compiled"
 	[[ ! $E2E_LAB ]] || return 0
-	env LD_PRELOAD="$shim" gcc -O2 -c plain/large.c -o again.o &
+	large_source 3000 >large.c
+	env LD_PRELOAD="$shim" gcc -O2 -c large.c -o large.o &
 	pid=$!
 	started+=("$pid")
 	stopped cc1 60000
@@ -425,11 +395,12 @@ redis_start() {
 		--dir . --logfile redis.log --io-threads 2 \
 		--databases 2 ${debug[@]+"${debug[@]}"} &
 	redis=$!
-	for ((i = 0; i < 600; i++)); do
-		! redis-cli -p "$port" ping >/dev/null 2>&1 || return 0
-		sleep 0.1
-	done
-	return 1
+	soon redis-cli -p "$port" ping >/dev/null 2>&1
+}
+
+redis_saved() {
+	redis-cli -p "$port" info persistence |
+		grep -q 'rdb_bgsave_in_progress:0'
 }
 
 redis_load() {
@@ -439,10 +410,7 @@ redis_load() {
 	redis-cli -p "$port" flushall
 	redis-cli -p "$port" debug populate "$1" key 100
 	redis-cli -p "$port" bgsave
-	while ! redis-cli -p "$port" info persistence |
-		grep -q 'rdb_bgsave_in_progress:0'; do
-		sleep 0.1
-	done
+	soon redis_saved
 	redis-cli -p "$port" info persistence |
 		grep rdb_last_bgsave_status
 	redis-cli -p "$port" dbsize
@@ -516,12 +484,8 @@ postgres_start() {
 		-D "$PWD/cluster" >>"$PWD/log" 2>&1 &
 	postgres=$!
 	started+=("$postgres")
-	for ((i = 0; i < 600; i++)); do
-		! as_postgres "$bin/pg_isready" -q -h "$PWD/sockets" || return 0
-		sleep 0.1
-	done
-	cat log
-	return 1
+	soon as_postgres "$bin/pg_isready" -q -h "$PWD/sockets" ||
+		{ cat log && return 1; }
 }
 
 postgres_stop() {
@@ -587,11 +551,8 @@ test_postgres_memory() { # 300 s
 	EOF
 	pid=$!
 	started+=("$pid")
-	for ((i = 0; i < 300; i++)); do
-		backend=$(grep -xE '[0-9]+' out) && break
-		sleep 0.1
-	done
-	sleep 2
+	soon grep -qE '^[0-9]+\|[0-9a-f]{32}$' out || fail "nothing was sorted"
+	backend=$(grep -xE '[0-9]+' out)
 	owned 10000 "$backend"
 	pid=$(head -n 1 cluster/postmaster.pid)
 	owned 1000

@@ -6,24 +6,27 @@
 freeze() {
 	start with '' "$@"
 	kill -STOP "$pid"
-	while ! grep -q 'State:.T' "/proc/$pid/status"; do sleep 0.02; done
+	soon grep -q 'State:.T' "/proc/$pid/status"
 }
 
+# adds_up [EXPRESSION...]: and these hold. Files' PSS follows the processes that
+# come and go meanwhile.
 adds_up() {
-	local field
+	local field sums=()
 
 	for field in rss size swap; do
-		holds "r['total']['${field}_kib'] == $field()"
+		sums+=("r['total']['${field}_kib'] == $field()")
 	done
-	holds "r['total']['rss_kib'] == kernel('Rss')"
-	holds "r['total']['swap_kib'] == kernel('Swap')"
-	holds "r['anonymous']['rss_kib'] == anonymous()"
-	holds "r['named_kib'] + r['heap_stack_kib'] + r['unattributed_kib'] \
-		== r['anonymous']['rss_kib']"
-	# files' PSS follows the processes that come and go meanwhile
-	holds "abs(kernel('Pss') - r['total']['pss_kib']) \
-		<= r['total']['vmas'] + kernel('Pss') // 3"
-	holds "pss(name=re(': mmap ')) <= rss(name=re(': mmap '))"
+	holds "${sums[@]}" \
+		"r['total']['rss_kib'] == kernel('Rss')" \
+		"r['total']['swap_kib'] == kernel('Swap')" \
+		"r['anonymous']['rss_kib'] == anonymous()" \
+		"r['named_kib'] + r['heap_stack_kib'] + r['unattributed_kib'] \
+			== r['anonymous']['rss_kib']" \
+		"abs(kernel('Pss') - r['total']['pss_kib']) \
+			<= r['total']['vmas'] + kernel('Pss') // 3" \
+		"pss(name=re(': mmap ')) <= rss(name=re(': mmap '))" \
+		"$@"
 }
 
 test_by_every_key() {
@@ -32,9 +35,8 @@ test_by_every_key() {
 	freeze "$victims/map_names" plain
 	for by in owner site kind name; do
 		report --by "$by"
-		holds "r['by'] == '$by' and r['schema_version'] == 1"
-		holds "r['pid'] == $pid and r['comm'] == 'map_names'"
-		adds_up
+		adds_up "r['by'] == '$by' and r['schema_version'] == 1" \
+			"r['pid'] == $pid and r['comm'] == 'map_names'"
 	done
 }
 
@@ -65,9 +67,8 @@ test_a_process_without_the_shim() {
 	"$anonshim" report "$pid" --json >report.json 2>err
 	contains err "does not run under anonshim"
 	one_line err
-	adds_up
-	holds "rss(owner='[heap]') >= 0 and rss(owner='[stack]') >= 0"
-	holds "r['unattributed_kib'] >= 148"
+	adds_up "rss(owner='[heap]') >= 0 and rss(owner='[stack]') >= 0" \
+		"r['unattributed_kib'] >= 148"
 }
 
 # libc's malloc was interrupted where its own records do not agree.
@@ -93,14 +94,13 @@ test_of_a_busy_process() {
 		"$anonshim" report "$pid" --by name --json >report.json 2>err ||
 			{ cat err; fail "no report"; }
 		(($(wc -l <err) <= 1)) || { cat err; fail "many words"; }
-		holds "r['total']['rss_kib'] == rss()"
-		holds "r['total']['size_kib'] == size()"
-		holds "rss(name='busy: mmap site_busy') > 1000"
+		holds "r['total']['rss_kib'] == rss()" \
+			"r['total']['size_kib'] == size()" \
+			"rss(name='busy: mmap site_busy') > 1000"
 	done
 	kill -STOP "$pid"
 	report --by name
-	adds_up
-	holds "r['unattributed_kib'] <= 4"
+	adds_up "r['unattributed_kib'] <= 4"
 }
 
 test_sixty_thousand_vmas() {
@@ -117,9 +117,9 @@ test_sixty_thousand_vmas() {
 		print("report took", kib, "KiB")
 		sys.exit(kib >= 100 * 1024)
 	EOF
-	adds_up
-	holds "vmas() >= $(less 20000 60000)"
-	holds "size(name='many_vmas: mmap map_one') == $(less 20000 60000) * 4"
+	adds_up "vmas() >= $(less 20000 60000)" \
+		"size(name='many_vmas: mmap map_one') == \
+			$(less 20000 60000) * 4"
 }
 
 test_json_is_json_for_odd_names() {

@@ -59,10 +59,7 @@ test_chroot() {
 
 test_daemon() {
 	(with '' "$victims/daemonises" new pid) || fail "did not daemonise"
-	for ((i = 0; i < 500; i++)); do
-		[[ ! -e pid ]] || break
-		sleep 0.02
-	done
+	soon test -e pid
 	pid=$(cat pid)
 	started+=("$pid")
 	shows "size(name='daemonises: mmap site_daemon') == 148"

@@ -17,7 +17,7 @@ static inline void protect(struct object *o, struct alias *alias)
 		PROT_READ | PROT_WRITE,
 		PROT_READ | PROT_EXEC,
 	};
-	size_t from, count = part_of(alias->pages, o->sparse, &from);
+	size_t from, count = part_of(alias->pages, o->unit, &from);
 	int prot = prots[below(4)];
 
 	if (!is_mapped(alias, from, from + count))
@@ -31,7 +31,7 @@ static inline void protect(struct object *o, struct alias *alias)
 
 static inline void unmap_part(struct object *o, struct alias *alias)
 {
-	size_t from, count = part_of(alias->pages, o->sparse, &from);
+	size_t from, count = part_of(alias->pages, o->unit, &from);
 
 	if (count == alias->pages)
 		return;
@@ -72,7 +72,7 @@ static inline void turn_round(struct object *o, struct alias *alias)
 
 	if (o->sparse || !is_plain(o, alias, 0, alias->pages))
 		return;
-	count = part_of(alias->pages, false, &from);
+	count = part_of(alias->pages, 1, &from);
 	page = below(o->pages - count + 1);
 	if (syscall(SYS_remap_file_pages, alias->addr + from * PAGE,
 		    count * PAGE, 0L, page, 0L)) {

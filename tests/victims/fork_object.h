@@ -18,6 +18,7 @@
 #define FDS_MAX 5
 #define STAMPS_MAX 40
 #define SPARSE_PAGES ((size_t)1 << 18) /* 1 GiB */
+#define SPARSE_DISK_PAGES ((size_t)1 << 14)
 #define QUARTERS 4
 #define SPARSE_STAMPS 8
 #define ABSENT (-1)
@@ -64,6 +65,7 @@ struct descriptor {
 struct object {
 	enum kind kind;
 	bool sparse;
+	size_t unit;  /* pages that a range of it is of */
 	bool aliased; /* once overlapping, for ever: a child's is its own */
 	size_t pages;
 	unsigned stamps;
@@ -189,16 +191,25 @@ static inline void object_seal(int fd)
 	CHECK(!fcntl(fd, F_ADD_SEALS, seals));
 }
 
+/*
+ * Once a file on disk has no descriptor only root finds its holes: all of it is
+ * copied, and a large one would do nothing but take time.
+ */
 static inline void object_pages(struct object *o, bool sparse)
 {
-	o->sparse = sparse;
-	o->pages = sparse ? SPARSE_PAGES : 1 + below(STAMPS_MAX);
-	o->stamps = sparse ? SPARSE_STAMPS : (unsigned)o->pages;
-	for (size_t i = 0; i < o->stamps; i++) {
-		size_t part = SPARSE_PAGES / SPARSE_STAMPS;
+	size_t part;
 
+	o->sparse = sparse;
+	if (!sparse)
+		o->pages = 1 + below(STAMPS_MAX);
+	else
+		o->pages = o->kind < DISK_TMPFILE ? SPARSE_PAGES
+						  : SPARSE_DISK_PAGES;
+	o->unit = sparse ? o->pages / QUARTERS : 1;
+	o->stamps = sparse ? SPARSE_STAMPS : (unsigned)o->pages;
+	part = o->pages / o->stamps;
+	for (size_t i = 0; i < o->stamps; i++)
 		o->index[i] = sparse ? i * part + below(part) : i;
-	}
 }
 
 /* ADDR was mapped, COUNT pages of the object from page FIRST on. */
@@ -276,10 +287,9 @@ static inline void object_end(struct object *o)
 
 /* ---- ranges ---- */
 
-/* A part of PAGES, of whole quarters if SPARSE; the length is returned. */
-static inline size_t part_of(size_t pages, bool sparse, size_t *first)
+/* A part of PAGES, of whole units; the length is returned. */
+static inline size_t part_of(size_t pages, size_t unit, size_t *first)
 {
-	size_t unit = sparse ? SPARSE_PAGES / QUARTERS : 1;
 	size_t units = pages / unit;
 	size_t from = below(units);
 
@@ -355,7 +365,7 @@ static inline void alias_by_fd(struct object *o)
 {
 	const struct descriptor *d = &o->fd[below(o->fds)];
 	int prot = PROT_READ | (d->writable && below(4) ? PROT_WRITE : 0);
-	size_t first, count = part_of(o->pages, o->sparse, &first);
+	size_t first, count = part_of(o->pages, o->unit, &first);
 	char *p = map_somehow(place_somewhere(count * PAGE), count * PAGE, prot,
 			      d->fd, (off_t)(first * PAGE));
 
@@ -377,7 +387,7 @@ static inline void *remap_somehow(void *from, size_t old, size_t new, int flags,
 static inline void alias_by_mremap(struct object *o)
 {
 	struct alias *from = &o->alias[below(o->aliases)];
-	size_t first, count = part_of(from->pages, o->sparse, &first);
+	size_t first, count = part_of(from->pages, o->unit, &first);
 	int prot = ABSENT;
 	size_t page = 0;
 	char *p;

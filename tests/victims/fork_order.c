@@ -28,6 +28,8 @@
 #define TWIN_PAGES 192 /* three pieces of a copy, at least */
 #define WRITERS 2
 #define STEPS 4 /* private, shared, shared, private */
+#define COMERS_PAGE 20
+#define LOOKS 100
 
 struct step {
 	/* of its own, so that fork copies one after another */
@@ -101,14 +103,17 @@ static void put(unsigned writer, unsigned step, uint64_t n,
 static void *writer_run(void *arg)
 {
 	unsigned writer = (unsigned)(uintptr_t)arg;
+	unsigned written = 0;
 	struct way way;
 
 	CHECK(!pipe2(way.ends, O_CLOEXEC));
 	way.file = fdopen(way.ends[0], "r");
 	CHECK(way.file && !setvbuf(way.file, NULL, _IONBF, 0));
 	for (uint64_t n = 1; !stop; n++)
-		for (unsigned step = 0; step < STEPS; step++)
+		for (unsigned step = 0; step < STEPS; step++) {
 			put(writer, step, n, &way);
+			take_turns(&written);
+		}
 	return NULL;
 }
 
@@ -164,7 +169,7 @@ static void *forker_run(void *arg)
 
 static void *comer_run(void *arg)
 {
-	*(volatile uint64_t *)(twin.two + 20 * WORDS) = 1;
+	*(volatile uint64_t *)(twin.two + COMERS_PAGE * WORDS) = 1;
 	return arg;
 }
 
@@ -225,20 +230,36 @@ static void check_order(void)
 	}
 }
 
-/* Through both aliases, and nobody writes. */
+/* By both aliases and the descriptor, COUNT pages from page FIRST on. */
+static void check_same(size_t first, size_t count)
+{
+	static uint64_t copy[2][TWIN_PAGES * WORDS];
+	size_t bytes = count * PAGE;
+
+	memcpy(copy[0], (const void *)(twin.one + first * WORDS), bytes);
+	if (memcmp(copy[0], (const void *)(twin.two + first * WORDS), bytes))
+		wrong("the aliases differ");
+	CHECK(pread(twin.fd, copy[1], bytes, (off_t)(first * PAGE)) ==
+	      (ssize_t)bytes);
+	if (memcmp(copy[0], copy[1], bytes))
+		wrong("another process writes here");
+}
+
+/*
+ * Through both aliases, and nobody writes: all pages at first and at last, and
+ * in between, time and again, those that writers of another process write.
+ */
 static void check_still(void)
 {
-	static uint64_t copy[TWIN_PAGES * WORDS];
-	size_t bytes = sizeof(copy);
-
-	memcpy(copy, (const void *)twin.one, bytes);
-	if (memcmp(copy, (const void *)twin.two, bytes))
-		wrong("the aliases differ");
-	for (int i = 0; i < 20; i++) {
-		CHECK(pread(twin.fd, copy, bytes, 0) == (ssize_t)bytes);
-		if (memcmp(copy, (const void *)twin.two, bytes))
-			wrong("another process writes here");
+	check_same(0, TWIN_PAGES);
+	for (int i = 0; i < LOOKS; i++) {
+		check_same(COMERS_PAGE, 1);
+		for (unsigned writer = 0; writer < WRITERS; writer++)
+			for (unsigned step = 1; step <= 2; step++)
+				check_same(word_in_twin(writer, step) / WORDS,
+					   1);
 	}
+	check_same(0, TWIN_PAGES);
 }
 
 static void child_run(void)
