@@ -270,6 +270,12 @@ static void heap_empty(struct thread_heap *t)
 	}
 }
 
+/* Changed under the lock, and looked at without. */
+static void warm_add(int n)
+{
+	__atomic_store_n(&warm, warm + (unsigned)n, __ATOMIC_RELAXED);
+}
+
 /* One off LIST, and with it WARM what it keeps. */
 static struct thread_heap *pop(struct thread_heap **list)
 {
@@ -277,7 +283,7 @@ static struct thread_heap *pop(struct thread_heap **list)
 
 	if (t) {
 		*list = t->next_free;
-		warm -= t->warm;
+		warm_add(-(int)t->warm);
 		t->warm = false;
 	}
 	return t;
@@ -288,7 +294,7 @@ static void push(struct thread_heap *t, bool is_warm)
 	struct thread_heap **list = is_warm ? &warm_heaps : &free_heaps;
 
 	t->warm = is_warm;
-	warm += is_warm;
+	warm_add(is_warm);
 	t->next_free = *list;
 	*list = t;
 }
