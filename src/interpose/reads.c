@@ -9,7 +9,6 @@
 #include "interpose/interpose.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
