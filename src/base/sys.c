@@ -10,6 +10,7 @@
 #include <linux/memfd.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -78,6 +79,21 @@ long sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 		sys_call(SYS_mmap, (long)addr, (long)len, prot, flags, fd, off);
 
 	MAPPED();
+	return result;
+}
+
+long sys_mmap_empty(size_t len, int prot, int flags, int fd)
+{
+	long p = sys_mmap(NULL, len, PROT_NONE, flags, fd, 0);
+	long result;
+
+	if (sys_failed(p))
+		return p;
+	sys_call(SYS_munlock, p, (long)len, 0, 0, 0, 0);
+	result = sys_call(SYS_mprotect, p, (long)len, prot, 0, 0, 0);
+	if (!sys_failed(result))
+		return p;
+	sys_munmap((void *)p, len);
 	return result;
 }
 

@@ -35,6 +35,8 @@ extern bool (*sys_hook)(long nr, long *result);
 long sys_call(long nr, long a, long b, long c, long d, long e, long f);
 
 long sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off);
+/* The same, anywhere, and nothing is there yet even after mlockall(). */
+long sys_mmap_empty(size_t len, int prot, int flags, int fd);
 long sys_munmap(void *addr, size_t len);
 long sys_mremap(void *old, size_t old_len, size_t new_len, int flags,
 		void *new_addr);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "cow/engine.h"
 #include "cow/lazy.h"
 #include "cow/plan.h"
 #include "cow/snapshot.h"
@@ -284,6 +285,11 @@ int cow_error(const struct cow_plan *plan)
 }
 
 /* Snapshots --------------------------------------------------------------- */
+
+unsigned cow_threads(void)
+{
+	return (engine_uffd >= 0) + (cow_window_open && cow_window_child);
+}
 
 void cow_hold(void)
 {

@@ -93,6 +93,9 @@ static inline void cow_reads(int fd)
 		cow_reads_slowly(fd);
 }
 
+/* Threads of the shim's own that this process has. */
+unsigned cow_threads(void);
+
 /* Undo all and free PLAN; cow_child() does. */
 void cow_free(struct cow_plan *plan);
 

@@ -55,10 +55,14 @@ static void let_pass(const char *page)
 	uffd_wake(engine_uffd, page_at(page));
 }
 
+/* A debugger, or mlockall(), may touch it as well, and wants nothing. */
 static void answer(void)
 {
-	engine.result = engine.function(engine.arg);
-	__atomic_store_n(&engine.served, true, __ATOMIC_RELEASE);
+	if (engine.function) {
+		engine.result = engine.function(engine.arg);
+		engine.function = NULL;
+		__atomic_store_n(&engine.served, true, __ATOMIC_RELEASE);
+	}
 	let_pass(engine.bell);
 }
 
@@ -195,6 +199,15 @@ static bool make_bell(void)
 	return true;
 }
 
+/* PAGE is not there; nor does mlockall() keep it. */
+static void take_away(char *page)
+{
+	if (!sys_failed(sys_madvise(page, PAGE_BYTES, MADV_DONTNEED)))
+		return;
+	sys_call(SYS_munlock, (long)page, PAGE_BYTES, 0, 0, 0, 0);
+	sys_madvise(page, PAGE_BYTES, MADV_DONTNEED);
+}
+
 static int open_uffd(void)
 {
 	struct uffd_range bells;
@@ -208,7 +221,8 @@ static int open_uffd(void)
 		return fd == -ENOMEM || fd == -EMFILE || fd == -ENFILE ? -ENOMEM
 								       : -EPERM;
 	engine_uffd = (int)fd;
-	sys_madvise(engine.bell, 2 * PAGE_BYTES, MADV_DONTNEED);
+	take_away(engine.bell);
+	take_away(engine.finish);
 	bells = page_at(engine.bell);
 	bells.end += PAGE_BYTES;
 	result = (int)uffd_register(engine_uffd, bells, UFFD_MISSING);
@@ -242,7 +256,7 @@ int engine_call(int (*function)(void *), void *arg)
 	engine.function = function;
 	engine.arg = arg;
 	engine.served = false;
-	sys_madvise(engine.bell, PAGE_BYTES, MADV_DONTNEED);
+	take_away(engine.bell);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the fault orders the rest */
 	*(volatile char *)engine.bell;
 	return __atomic_load_n(&engine.served, __ATOMIC_ACQUIRE) ? engine.result
@@ -251,7 +265,7 @@ int engine_call(int (*function)(void *), void *arg)
 
 void engine_expect_finish(void)
 {
-	sys_madvise(engine.finish, PAGE_BYTES, MADV_DONTNEED);
+	take_away(engine.finish);
 }
 
 void engine_finish(void)

@@ -72,8 +72,8 @@ static bool wants_lazy(const struct cow_plan *plan, uint32_t object)
 static bool hidden_maps(struct cow_object *o)
 {
 	size_t size = page_up(o->size);
-	long p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_NORESERVE, o->new, 0);
+	long p = sys_mmap_empty(size, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_NORESERVE, o->new);
 
 	if (sys_failed(p))
 		return false;

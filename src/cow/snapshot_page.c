@@ -25,8 +25,8 @@ uint64_t page_views;
 
 /* Of the page that a view or a snapshot sees. */
 struct content {
-	const struct watched *watched; /* whose page it is now, or */
-	const void *saved;	       /* a version; both NULL: zeros */
+	struct watched *watched; /* whose page it is now, or */
+	const void *saved;	 /* a version; both NULL: zeros */
 	uint64_t page;
 };
 
@@ -44,7 +44,7 @@ static bool is_hole(const struct watched *w, uint64_t page)
 	       !(in & 1);
 }
 
-static struct content content_now(const struct watched *w, uint64_t page)
+static struct content content_now(struct watched *w, uint64_t page)
 {
 	bool hole = page >= w->pages || (!w->present && is_hole(w, page));
 
@@ -61,7 +61,7 @@ static bool is_there(const struct watched *w, uint64_t page)
 static struct content content_of(uint32_t snapshot, uint64_t page)
 {
 	for (;;) {
-		const struct watched *w = history_owner(snapshot);
+		struct watched *w = history_owner(snapshot);
 		const void *saved =
 			page < w->pages
 				? history_find(&w->history, snapshot, page)
@@ -77,7 +77,7 @@ static struct content content_of(uint32_t snapshot, uint64_t page)
 
 /* Where its memory can be read, in a mapping of the program's if there is one:
  * its page tables are there already. */
-static const char *readable(const struct watched *w, uint64_t page)
+static const char *readable(struct watched *w, uint64_t page)
 {
 	const struct watch_mapping *m = watch_of(w, page);
 
@@ -86,7 +86,7 @@ static const char *readable(const struct watched *w, uint64_t page)
 }
 
 /* Somebody may have cut the object, or forbidden to read it where it is. */
-static void read_now(const struct watched *w, uint64_t page, void *to)
+static void read_now(struct watched *w, uint64_t page, void *to)
 {
 	if (sys_peek(readable(w, page), to, PAGE_BYTES) == PAGE_BYTES ||
 	    sys_peek(w->at + page * PAGE_BYTES, to, PAGE_BYTES) == PAGE_BYTES)
@@ -301,7 +301,7 @@ void snapshot_fill(const struct watch_mapping *m, uintptr_t addr, bool is_write)
 	(void)is_write; /* where that needs saving it will be told again */
 	if (w->present) {
 		fill(w, page, addr);
-		watch_wake(w, page, 1);
+		watch_wake_page(m, addr);
 	} else if (!engine_held) { /* else who waits is woken when that ends */
 		touch_hole(w, addr, page);
 	}

@@ -81,11 +81,20 @@ static bool shows(const struct watch_mapping *m, uint64_t page)
 	       page - m->first < (m->end - m->start) / PAGE_BYTES;
 }
 
-const struct watch_mapping *watch_of(const struct watched *w, uint64_t page)
+static bool shows_of(size_t i, const struct watched *w, uint64_t page)
 {
+	return mapping(i)->watched == w && shows(mapping(i), page);
+}
+
+const struct watch_mapping *watch_of(struct watched *w, uint64_t page)
+{
+	if (w->hint < mappings.n && shows_of(w->hint, w, page))
+		return mapping(w->hint);
 	for (size_t i = 0; i < mappings.n; i++)
-		if (mapping(i)->watched == w && shows(mapping(i), page))
+		if (shows_of(i, w, page)) {
+			w->hint = i;
 			return mapping(i);
+		}
 	return NULL;
 }
 
@@ -150,12 +159,15 @@ static long protect(struct uffd_range range)
 /* Protect pages [FROM, TO) in every mapping. */
 static long protect_pages(const struct watched *w, uint64_t from, uint64_t to)
 {
-	for (size_t i = 0; i < mappings.n; i++) {
+	size_t left = w->mappings;
+
+	for (size_t i = 0; left && i < mappings.n; i++) {
 		struct uffd_range range;
 		long result;
 
 		if (mapping(i)->watched != w)
 			continue;
+		left--;
 		range = part(mapping(i), from, to);
 		result = range.end ? protect(range) : 0;
 		if (sys_failed(result) && result != -ENOENT)
@@ -332,6 +344,16 @@ void watch_make_page(struct watched *w, uintptr_t addr)
 	while (uffd_zero(engine_uffd, page, PAGE_BYTES) == -ENOMEM)
 		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 	uffd_wake(engine_uffd, (struct uffd_range){page, page + PAGE_BYTES});
+}
+
+void watch_wake_page(const struct watch_mapping *m, uintptr_t addr)
+{
+	uintptr_t page = page_down(addr);
+
+	uffd_wake(engine_uffd, (struct uffd_range){page, page + PAGE_BYTES});
+	if (m->watched->mappings > 1)
+		watch_wake(m->watched,
+			   m->first + (page - m->start) / PAGE_BYTES, 1);
 }
 
 void watch_wake(const struct watched *w, uint64_t page, uint64_t pages)

@@ -36,6 +36,7 @@ struct watched {
 	bool is_whole;	   /* `at` shows also what is mapped nowhere else */
 	int fd; /* the engine's; not 0: most are holes, where touching faults */
 	size_t mappings;
+	size_t hint; /* one of them, perhaps; watch.c's */
 	uint64_t
 		faults; /* since it was armed, of which nobody wanted to know */
 	struct history history;
@@ -86,7 +87,7 @@ uint64_t bit_count(const uint64_t *bits, uint64_t n);
 /* The mapping that holds ADDR, or NULL. */
 const struct watch_mapping *watch_at(uintptr_t addr);
 /* One of W that shows PAGE, or NULL. */
-const struct watch_mapping *watch_of(const struct watched *w, uint64_t page);
+const struct watch_mapping *watch_of(struct watched *w, uint64_t page);
 
 /* W's object is mapped where share.h says now.  Returns 0 or -errno. */
 int watch_follow(struct watched *w);
@@ -123,6 +124,8 @@ void watch_lift(struct watched *w, uintptr_t addr, uint64_t pages);
 void watch_make_page(struct watched *w, uintptr_t addr);
 /* Nobody wants to know of W for now, and it faults often: let it. */
 void watch_relax(struct watched *w);
+/* Who waits for the page at ADDR in M looks again, wherever he saw it. */
+void watch_wake_page(const struct watch_mapping *m, uintptr_t addr);
 /* Who waits for pages of W looks again. */
 void watch_wake(const struct watched *w, uint64_t page, uint64_t pages);
 

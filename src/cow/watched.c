@@ -48,7 +48,7 @@ void watched_free(struct watched *w)
 /* All of FD's object if there is one, else room for what is mapped. */
 static long map_hidden(uint64_t bytes, int fd)
 {
-	return fd >= 0 ? sys_mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0)
+	return fd >= 0 ? sys_mmap_empty(bytes, PROT_READ, MAP_SHARED, fd)
 		       : sys_mmap(NULL, bytes, PROT_NONE,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 				  -1, 0);

@@ -260,7 +260,7 @@ void cow_writers_hold(struct cow_plan *plan)
 
 	for (size_t i = 0; i < plan->maps.n; i++)
 		any |= is_held(plan, COW_MAP(plan, i));
-	if (!any || plan->writers >= 0 || sys_threads() == 1)
+	if (!any || plan->writers >= 0 || sys_threads() <= 1 + cow_threads())
 		return;
 	plan->freezes = plan->fds.n;
 	if (plan->freezes)

@@ -169,7 +169,7 @@ static void forking_end_child(void)
 static int plan_begin(struct forking *outer, bool runs_handlers)
 {
 	bool late =
-		sys_threads() > 1 ||
+		sys_threads() > 1 + cow_threads() ||
 		(runs_handlers && __atomic_load_n(&handlers, __ATOMIC_RELAXED));
 	int result;
 

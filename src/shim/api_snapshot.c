@@ -56,8 +56,12 @@ static int make_view(uint64_t snapshot, void *p, size_t size)
 
 	if (!api_enter())
 		return result;
+	sys_call(SYS_munlock, (long)p, (long)size, 0, 0, 0, 0);
 	m = api_memory_at(p);
-	if (m.object && !(result = snapshot_view(snapshot, m.object, p))) {
+	if (m.object &&
+	    !sys_failed(sys_call(SYS_mprotect, (long)p, (long)size,
+				 PROT_READ | PROT_WRITE, 0, 0, 0)) &&
+	    !(result = snapshot_view(snapshot, m.object, p))) {
 		struct registry_object *o = share_object_at(m.object);
 
 		share_mark(m.object, OBJECT_PRIVATE | OBJECT_REGION, 0);
@@ -72,7 +76,7 @@ int anonshim_snapshot_view(uint64_t snapshot, void **view)
 {
 	struct unwind_start caller = UNWIND_CALLER();
 	struct mmap_args args = {
-		.prot = PROT_READ | PROT_WRITE,
+		.prot = PROT_NONE, /* mlockall() would fill it */
 		.flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
 		.fd = -1,
 		.kind = KIND_SNAPSHOT,
