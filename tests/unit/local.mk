@@ -135,6 +135,11 @@ tests_unit_test_glob_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_glob_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_glob_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_history_SOURCES = tests/unit/test_history.c
+tests_unit_test_history_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_history_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_history_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_heap_SOURCES = tests/unit/test_heap.c \
 	tests/unit/test_heap_fixture.h
 tests_unit_test_heap_CPPFLAGS = $(UNIT_CPPFLAGS)

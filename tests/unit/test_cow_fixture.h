@@ -79,9 +79,11 @@ static inline int unlinked_of(const char *dir, size_t pages)
 /* PAGES pages of FD from its page FIRST on; of anonymous memory: FD -1. */
 static inline char *shared_map(int fd, size_t first, size_t pages, int prot)
 {
-	struct mmap_args a = {NULL, pages * PAGE,
-			      prot, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0),
-			      fd,   (off_t)(first * PAGE)};
+	struct mmap_args a = {
+		NULL,	  pages * PAGE,
+		prot,	  MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0),
+		fd,	  (off_t)(first * PAGE),
+		KIND_NONE};
 	struct unwind_start caller = UNWIND_CALLER();
 	char *p = track_mmap(&a, &caller);
 

@@ -42,7 +42,8 @@ static void failed(const char *what)
 __attribute__((noinline, noclone)) static void *map(int fd)
 {
 	struct mmap_args a = {NULL,	  PAGES * PAGE, PROT_READ | PROT_WRITE,
-			      MAP_SHARED, fd,		0};
+			      MAP_SHARED, fd,		0,
+			      KIND_NONE};
 	struct unwind_start caller = UNWIND_CALLER();
 
 	return track_mmap(&a, &caller);

@@ -61,7 +61,8 @@ static void program_calls(void)
 			      PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS,
 			      -1,
-			      0};
+			      0,
+			      KIND_NONE};
 	struct unwind_start caller = UNWIND_CALLER();
 	struct mremap_args m = {NULL, 4 * PAGE, 8 * PAGE, MREMAP_MAYMOVE, NULL};
 	char *p = track_mmap(&a, &caller);

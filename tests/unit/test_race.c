@@ -34,7 +34,8 @@ __attribute__((noinline, noclone)) static char *map(size_t pages)
 			      PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS,
 			      -1,
-			      0};
+			      0,
+			      KIND_NONE};
 	struct unwind_start caller = UNWIND_CALLER();
 
 	return track_mmap(&a, &caller);

@@ -442,7 +442,8 @@ static void started(void)
 static char *map(int fd, size_t first, size_t pages)
 {
 	struct mmap_args a = {NULL,	  pages * PAGE, PROT_READ | PROT_WRITE,
-			      MAP_SHARED, fd,		(off_t)(first * PAGE)};
+			      MAP_SHARED, fd,		(off_t)(first * PAGE),
+			      KIND_NONE};
 	struct unwind_start caller = UNWIND_CALLER();
 
 	return track_mmap(&a, &caller);

@@ -50,7 +50,8 @@ __attribute__((noinline, noclone)) static void *do_mmap(uintptr_t addr,
 			      PROT_READ | PROT_WRITE,
 			      flags,
 			      flags & MAP_ANONYMOUS ? -1 : file_fd,
-			      0};
+			      0,
+			      KIND_NONE};
 	struct unwind_start caller = UNWIND_CALLER();
 
 	return track_mmap(&a, &caller);
