@@ -154,11 +154,12 @@ static bool put(const struct watched *w, uint64_t page, const struct content *c)
 {
 	uintptr_t to = (uintptr_t)w->at + page * PAGE_BYTES;
 	const void *from = c->saved;
-	long done = -EFAULT;
+	long done;
 
 	if (c->watched)
 		from = readable(c->watched, c->page);
 	do {
+		done = -EFAULT;
 		if (from)
 			done = uffd_copy(engine_uffd, to, (uintptr_t)from,
 					 PAGE_BYTES);
