@@ -41,10 +41,22 @@ static bool is_hole(const struct watched *w, uint64_t page)
 	       !(in & 1);
 }
 
+/* Who reads a hole of a view waits for the engine, which must not for itself:
+ * where swap hides holes there are none any more. */
+static void fill_hole(const struct watched *w, uint64_t page)
+{
+	while (sys_swap_is_used() && engine_uffd >= 0 &&
+	       uffd_zero(engine_uffd, (uintptr_t)w->at + page * PAGE_BYTES,
+			 PAGE_BYTES) == -EAGAIN)
+		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
 static struct content content_now(const struct watched *w, uint64_t page)
 {
-	bool hole = page >= w->pages || (!w->present && is_hole(w, page));
+	bool hole = page >= w->pages || is_hole(w, page);
 
+	if (w->present && !hole)
+		fill_hole(w, page);
 	return (struct content){.watched = hole ? NULL : w, .page = page};
 }
 
