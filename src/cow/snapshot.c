@@ -318,6 +318,10 @@ int snapshot_view(snapshot_id id, uint32_t object, void *at)
 		return -ENOMEM;
 	p = sys_mremap(at, 0, v.w->pages * PAGE_BYTES,
 		       MREMAP_MAYMOVE | MREMAP_FIXED, v.w->at);
+	/* mlockall(2) may have locked it, and locked memory is not emptied */
+	if (!sys_failed(p))
+		sys_call(SYS_munlock, p, (long)(v.w->pages * PAGE_BYTES), 0, 0,
+			 0, 0);
 	result = sys_failed(p) ? -ENOMEM : engine_call(view, &v);
 	if (result) {
 		watched_free(v.w);
