@@ -116,8 +116,9 @@ static uint32_t unwatch(struct watched *w)
 
 /* Snapshots --------------------------------------------------------------- */
 
-/* Who holds a snapshot: the program, views. */
+/* Who holds a snapshot: as many views, and the program. */
 static uint32_t *holders; /* by the snapshot's index */
+#define BY_PROGRAM (UINT32_C(1) << 31)
 static size_t holders_bytes;
 
 static int hold_room(uint32_t snapshot)
@@ -146,7 +147,10 @@ static uint32_t slot_of(snapshot_id id)
 {
 	uint32_t slot = (uint32_t)id;
 
-	return !lost && history_is(slot, (uint32_t)(id >> 32)) ? slot : 0;
+	return !lost && history_is(slot, (uint32_t)(id >> 32)) &&
+			       holders[slot] & BY_PROGRAM
+		       ? slot
+		       : 0;
 }
 
 /* Whether neither the program nor a snapshot has anything of W. */
@@ -189,7 +193,7 @@ static int take(void *arg)
 	t->w->stride = FIRST_STRIDE;
 	page_unnotify(t->w);
 	t->snapshot = history_take(&t->w->history, t->w);
-	holders[t->snapshot] = 1;
+	holders[t->snapshot] = BY_PROGRAM;
 	return 0;
 }
 
@@ -255,9 +259,10 @@ int snapshot_take(uint32_t object, uint64_t size, snapshot_id *id)
 
 static int release(void *arg)
 {
-	const snapshot_id *id = arg;
+	uint32_t slot = slot_of(*(const snapshot_id *)arg);
 
-	let_go(slot_of(*id));
+	holders[slot] -= BY_PROGRAM - 1; /* one holder like others, the last */
+	let_go(slot);
 	return 0;
 }
 
@@ -291,18 +296,19 @@ static int view(void *arg)
 				 (uintptr_t)w->at + w->pages * PAGE_BYTES};
 	int result;
 
-	if (engine_uffd < 0)
-		return -EPERM;
 	w->source = slot_of(v->id);
 	if (!w->source)
 		return -EINVAL;
-	result = (int)uffd_register(engine_uffd, all, UFFD_MISSING);
-	if (result)
+	if (engine_uffd >= 0 && uffd_register(engine_uffd, all, UFFD_MISSING))
 		return -ENOMEM;
 	result = watch(w);
-	if (!result)
-		holders[w->source]++;
-	return result;
+	if (result)
+		return result;
+	holders[w->source]++;
+	/* the right to see who touches it is gone, but no snapshot is */
+	for (uint64_t i = 0; engine_uffd < 0 && i < w->pages; i++)
+		page_fill_plainly(w, i);
+	return 0;
 }
 
 int snapshot_view(snapshot_id id, uint32_t object, void *at)
@@ -311,7 +317,7 @@ int snapshot_view(snapshot_id id, uint32_t object, void *at)
 	int result = engine_start();
 	long p;
 
-	if (result)
+	if (result && result != -EPERM)
 		return result;
 	v.w = watched_new(object, snapshot_bytes(id), true);
 	if (!v.w)
