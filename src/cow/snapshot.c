@@ -56,7 +56,7 @@ static void watched_free(struct watched *w)
 		sys_munmap(w->present, bits);
 	if (w->history.roots)
 		history_end(&w->history);
-	if (w->notify)
+	if (w->notify >= 0)
 		sys_close(w->notify);
 	sys_munmap(w, page_up(sizeof(*w)));
 }
@@ -71,6 +71,7 @@ static struct watched *watched_new(uint32_t object, uint64_t size, bool is_view)
 	if (sys_failed(p))
 		return NULL;
 	w->object = object;
+	w->notify = -1;
 	w->pages = page_up(size) / PAGE_BYTES;
 	w->stride = FIRST_STRIDE;
 	w->loose = bits_new(w);
@@ -437,7 +438,7 @@ static int watch_pipe(void *arg)
 	fd = sys_open(path, O_RDWR | O_NONBLOCK, 0);
 	if (sys_failed(fd))
 		return fd == -EMFILE || fd == -ENFILE ? -ENOMEM : -EPERM;
-	if (a->w->notify)
+	if (a->w->notify >= 0)
 		sys_close(a->w->notify);
 	a->w->notify = (int)fd;
 	a->w->notified = false;
@@ -533,7 +534,7 @@ static void save_all(void)
 static void pipes_forget(void)
 {
 	for (struct watched *w = watched_all; w; w = w->next)
-		w->notify = 0;
+		w->notify = -1;
 }
 
 static void go_on(void)

@@ -115,7 +115,7 @@ static void read_content(const struct content *c, void *to)
 
 void page_notify(struct watched *w)
 {
-	if (w->notify && !w->notified)
+	if (w->notify >= 0 && !w->notified)
 		sys_write(w->notify, "", 1);
 	w->notified = true;
 }
@@ -124,7 +124,7 @@ void page_unnotify(struct watched *w)
 {
 	char byte;
 
-	if (w->notify && w->notified)
+	if (w->notify >= 0 && w->notified)
 		sys_read(w->notify, &byte, 1);
 	w->notified = false;
 }

@@ -32,7 +32,7 @@ struct watched {
 	size_t mappings;
 	uint64_t stride; /* pages lifted at a time when nobody wants them */
 	struct history history;
-	int notify; /* the engine's, of a pipe: the first write; 0: nobody */
+	int notify; /* the engine's, of a pipe: the first write; -1: nobody */
 	bool notified;
 };
 
