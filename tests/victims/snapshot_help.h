@@ -11,11 +11,7 @@
 #define RW (PROT_READ | PROT_WRITE)
 
 /* How there is memory of one object at two addresses. */
-enum kind {
-	KIND_REGION,
-	KIND_MEMFD,
-	KIND_ANONYMOUS
-};
+enum kind { KIND_REGION, KIND_MEMFD, KIND_ANONYMOUS };
 
 static inline enum kind kind_named(const char *name)
 {
