@@ -18,8 +18,9 @@ void mem_set_observer(void (*observer)(uintptr_t start, uintptr_t end))
 void *mem_map(size_t bytes)
 {
 	size_t len = page_up(bytes);
-	long addr = sys_mmap(NULL, len, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long addr =
+		sys_mmap(NULL, len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (sys_failed(addr))
 		return NULL;
