@@ -43,7 +43,9 @@ static struct uffd_range bell_range(void)
 
 static void answer(void)
 {
-	engine.result = engine.function(engine.arg);
+	/* who finds no page here comes again, for what is done already */
+	if (!engine.served)
+		engine.result = engine.function(engine.arg);
 	__atomic_store_n(&engine.served, true, __ATOMIC_RELEASE);
 	uffd_zero(engine_uffd, (uintptr_t)engine.bell, PAGE_BYTES);
 	uffd_wake(engine_uffd, bell_range());
@@ -121,7 +123,7 @@ static int open_uffd(void)
 		return fd == -ENOMEM || fd == -EMFILE || fd == -ENFILE ? -ENOMEM
 								       : -EPERM;
 	engine_uffd = (int)fd;
-	sys_madvise(engine.bell, PAGE_BYTES, MADV_DONTNEED);
+	sys_madvise(engine.bell, PAGE_BYTES, MADV_DONTNEED_LOCKED);
 	result = (int)uffd_register(engine_uffd, bell_range(), UFFD_MISSING);
 	return result ? result : watch_register_all();
 }
@@ -152,7 +154,7 @@ int engine_call(int (*function)(void *), void *arg)
 	engine.function = function;
 	engine.arg = arg;
 	engine.served = false;
-	sys_madvise(engine.bell, PAGE_BYTES, MADV_DONTNEED);
+	sys_madvise(engine.bell, PAGE_BYTES, MADV_DONTNEED_LOCKED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the fault orders the rest */
 	*(volatile char *)engine.bell;
 	return __atomic_load_n(&engine.served, __ATOMIC_ACQUIRE) ? engine.result
@@ -170,7 +172,8 @@ void engine_stop(void)
 {
 	if (engine_uffd < 0)
 		return;
-	engine_call(quit, NULL);
+	while (!engine.quit)
+		engine_call(quit, NULL);
 	thread_wait(&engine.thread);
 	engine_uffd = -1;
 }

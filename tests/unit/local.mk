@@ -53,6 +53,7 @@ shim_unit_tests = \
 	tests/unit/test_registry \
 	tests/unit/test_site \
 	tests/unit/test_skip \
+	tests/unit/test_snapshot \
 	tests/unit/test_stack \
 	tests/unit/test_symbol \
 	tests/unit/test_symtab \
@@ -139,6 +140,12 @@ tests_unit_test_history_SOURCES = tests/unit/test_history.c
 tests_unit_test_history_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_history_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_history_LDADD = $(UNIT_LDADD)
+
+tests_unit_test_snapshot_SOURCES = tests/unit/test_snapshot.c \
+	tests/unit/test_cow_fixture.h
+tests_unit_test_snapshot_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_snapshot_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_snapshot_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_heap_SOURCES = tests/unit/test_heap.c \
 	tests/unit/test_heap_fixture.h

@@ -251,9 +251,14 @@ static void locked(void)
 	void *alias = NULL;
 	volatile uint64_t *v;
 
-	begin();
-	if (mlockall(MCL_FUTURE))
+	if (mlockall(MCL_CURRENT))
 		SKIP("memory cannot be locked");
+	begin();
+	CHECK(!anonshim_snapshot_release(id));
+	CHECK(!mlockall(MCL_CURRENT | MCL_FUTURE));
+	twin_before(&twin);
+	id = take(twin.one);
+	CHECK(!setgid(getgid()));
 	twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
 	v = view(id);
 	CHECK(!anonshim_region_alias((void *)v, 0, 0, RW, &alias));
