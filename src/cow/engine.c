@@ -93,6 +93,9 @@ static void run(void *arg)
 		if (!n)
 			sys_call(SYS_poll, (long)&wait, 1, -1, 0, 0, 0);
 	}
+	/* the kernel closes it after it says that the thread has ended, and the
+	 * next one may be started by then */
+	sys_close(engine_uffd);
 }
 
 /* Everybody else ---------------------------------------------------------- */
