@@ -550,6 +550,7 @@ static void go_on(void)
 
 void snapshot_suspend(void)
 {
+	page_save_from_others();
 	engine_stop();
 	pipes_forget();
 }

@@ -237,6 +237,25 @@ void page_own(struct watched *w, uint64_t page)
 	page_views++;
 }
 
+static int save_all(void *unused)
+{
+	(void)unused;
+	for (struct watched *w = watched_all; w; w = w->next)
+		for (uint64_t page = 0; page < w->pages; page++) {
+			if (!is_there(w, page))
+				fill(w, page);
+			page_save(w, page);
+		}
+	return 0;
+}
+
+/* Where there are more than the engine and the caller. */
+void page_save_from_others(void)
+{
+	if (engine_uffd >= 0 && sys_threads() != 2)
+		engine_call(save_all, NULL);
+}
+
 void page_fill_plainly(struct watched *w, uint64_t page)
 {
 	struct content c = content_of(w->source, page);

@@ -93,6 +93,10 @@ test_four_threads_write_for_long() { # 300 s
 	snapshots snapshot_order 30000
 }
 
+test_threads_write_while_rights_go() {
+	snapshots snapshot_order "$(less 100 500)" rights
+}
+
 test_the_order_of_an_alias_is_wrong() { wrong snapshot_order 1000 alias; }
 
 # Who writes ------------------------------------------------------------------
