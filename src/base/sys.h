@@ -40,6 +40,10 @@ long sys_mmap_empty(size_t len, int prot, int flags, int fd);
 long sys_munmap(void *addr, size_t len);
 long sys_mremap(void *old, size_t old_len, size_t new_len, int flags,
 		void *new_addr);
+/* As MADV_DONTNEED, and of memory that mlock(2) holds too (Linux 5.18). */
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 long sys_madvise(void *addr, size_t len, int advice);
 long sys_brk(void *end);
 long sys_prctl(int op, unsigned long a, unsigned long b, unsigned long c,

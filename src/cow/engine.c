@@ -180,6 +180,9 @@ static void run(void *arg)
 		wait_for_work();
 		engine_serve();
 	}
+	/* the kernel closes it after it says that the thread has ended, and the
+	 * next one may be started by then */
+	sys_close(engine_uffd);
 }
 
 /* Everybody else ---------------------------------------------------------- */
@@ -285,7 +288,8 @@ void engine_stop(void)
 {
 	if (engine_uffd < 0)
 		return;
-	engine_call(quit, NULL);
+	while (!engine.quit)
+		engine_call(quit, NULL);
 	thread_wait(&engine.thread);
 	engine_uffd = -1;
 }

@@ -9,6 +9,7 @@
 #include "base/table.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define FIRST_VERSIONS 4096
@@ -180,7 +181,9 @@ static uint32_t version_new(void)
 
 static void version_free(uint32_t v)
 {
-	sys_madvise(page_of(v), PAGE_BYTES, MADV_DONTNEED);
+	if (sys_failed(
+		    sys_madvise(page_of(v), PAGE_BYTES, MADV_DONTNEED_LOCKED)))
+		memset(page_of(v), 0, PAGE_BYTES); /* as the next one is told */
 	version_at(v)->next = free_versions;
 	free_versions = v;
 	if (!--used_versions)

@@ -36,8 +36,9 @@ static uint64_t versions_wanted(const struct watched *more)
 
 /* Snapshots --------------------------------------------------------------- */
 
-/* Who holds a snapshot: the program, views. */
+/* Who holds a snapshot: as many views, and the program. */
 static uint32_t *holders; /* by the snapshot's index */
+#define BY_PROGRAM (UINT32_C(1) << 31)
 static size_t holders_bytes;
 
 static int hold_room(uint32_t snapshot)
@@ -66,7 +67,10 @@ static uint32_t slot_of(snapshot_id id)
 {
 	uint32_t slot = (uint32_t)id;
 
-	return !lost && history_is(slot, (uint32_t)(id >> 32)) ? slot : 0;
+	return !lost && history_is(slot, (uint32_t)(id >> 32)) &&
+			       holders[slot] & BY_PROGRAM
+		       ? slot
+		       : 0;
 }
 
 /* Whether neither the program nor a snapshot has anything of W. */
@@ -108,7 +112,7 @@ static int take(void *arg)
 		return result == -ENOMEM ? -ENOMEM : -EPERM;
 	page_unnotify(t->w);
 	t->snapshot = history_take(&t->w->history, t->w);
-	holders[t->snapshot] = 1;
+	holders[t->snapshot] = BY_PROGRAM;
 	return 0;
 }
 
@@ -154,9 +158,10 @@ int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id)
 
 static int release(void *arg)
 {
-	const snapshot_id *id = arg;
+	uint32_t slot = slot_of(*(const snapshot_id *)arg);
 
-	let_go(slot_of(*id));
+	holders[slot] -= BY_PROGRAM - 1; /* one holder like others, the last */
+	let_go(slot);
 	return 0;
 }
 
@@ -190,13 +195,10 @@ static int view(void *arg)
 				 (uintptr_t)w->at + w->pages * PAGE_BYTES};
 	int result;
 
-	if (engine_uffd < 0)
-		return -EPERM;
 	w->source = slot_of(v->id);
 	if (!w->source)
 		return -EINVAL;
-	result = (int)uffd_register(engine_uffd, all, UFFD_MISSING);
-	if (result)
+	if (engine_uffd >= 0 && uffd_register(engine_uffd, all, UFFD_MISSING))
 		return -ENOMEM;
 	result = watched_begin(w);
 	if (!result)
@@ -210,13 +212,17 @@ int snapshot_view(snapshot_id id, uint32_t object, void *at)
 	int result = engine_start();
 	long p;
 
-	if (result)
+	if (result && result != -EPERM)
 		return result;
 	v.w = watched_new(object, snapshot_bytes(id), true, -1);
 	if (!v.w)
 		return -ENOMEM;
 	p = sys_mremap(at, 0, v.w->pages * PAGE_BYTES,
 		       MREMAP_MAYMOVE | MREMAP_FIXED, v.w->at);
+	/* mlockall(2) may have locked it, and locked memory is not emptied */
+	if (!sys_failed(p))
+		sys_call(SYS_munlock, p, (long)(v.w->pages * PAGE_BYTES), 0, 0,
+			 0, 0);
 	result = sys_failed(p) ? -ENOMEM : engine_call(view, &v);
 	if (result) {
 		watched_free(v.w);
@@ -318,7 +324,7 @@ static int watch_pipe(void *arg)
 
 	if (sys_failed(fd))
 		return fd == -EMFILE || fd == -ENFILE ? -ENOMEM : -EPERM;
-	if (a->w->notify)
+	if (a->w->notify >= 0)
 		sys_close(a->w->notify);
 	a->w->notify = (int)fd;
 	a->w->notified = false;
@@ -438,6 +444,7 @@ static void go_on(void)
 
 void snapshot_suspend(void)
 {
+	page_save_from_others();
 	engine_stop();
 	fds_forget();
 }

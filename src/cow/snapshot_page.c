@@ -46,8 +46,10 @@ static bool is_hole(const struct watched *w, uint64_t page)
 
 static struct content content_now(struct watched *w, uint64_t page)
 {
-	bool hole = page >= w->pages || (!w->present && is_hole(w, page));
+	bool hole = page >= w->pages || is_hole(w, page);
 
+	if (w->present && !hole)
+		fill_hole(w, page);
 	return (struct content){.watched = hole ? NULL : w, .page = page};
 }
 
@@ -106,7 +108,7 @@ static void read_content(const struct content *c, void *to)
 
 void page_notify(struct watched *w)
 {
-	if (w->notify && !w->notified)
+	if (w->notify >= 0 && !w->notified)
 		sys_write(w->notify, "", 1);
 	w->notified = true;
 }
@@ -115,7 +117,7 @@ void page_unnotify(struct watched *w)
 {
 	char byte;
 
-	if (w->notify && w->notified)
+	if (w->notify >= 0 && w->notified)
 		sys_read(w->notify, &byte, 1);
 	w->notified = false;
 }
@@ -211,6 +213,7 @@ static bool put(const struct watched *w, uintptr_t to, const struct content *c)
 	if (c->watched)
 		from = readable(c->watched, c->page);
 	do {
+		done = -EFAULT;
 		if (from)
 			done = put_page(w, to, from);
 		if (done == -EFAULT && c->watched)
@@ -271,6 +274,25 @@ void page_own(struct watched *w, uint64_t page)
 		return;
 	bit_set(w->present, page);
 	page_views++;
+}
+
+static int save_all(void *unused)
+{
+	(void)unused;
+	for (struct watched *w = watched_all; w; w = w->next)
+		for (uint64_t page = 0; page < w->pages; page++) {
+			if (!is_there(w, page))
+				fill(w, page);
+			page_save(w, page);
+		}
+	return 0;
+}
+
+/* Where there are more than the engine and the caller. */
+void page_save_from_others(void)
+{
+	if (engine_uffd >= 0 && sys_threads() != 2)
+		engine_call(save_all, NULL);
 }
 
 void page_fill_plainly(struct watched *w, uint64_t page)

@@ -127,7 +127,9 @@ static long copy(int fd, uintptr_t to, uintptr_t from, uint64_t len,
 				  .len = len,
 				  .mode = UFFDIO_COPY_MODE_DONTWAKE | mode};
 
-	return done(sys_ioctl(fd, UFFDIO_COPY, &arg), arg.copy);
+	long result = sys_ioctl(fd, UFFDIO_COPY, &arg);
+
+	return done(result, arg.copy);
 }
 
 long uffd_copy(int fd, uintptr_t to, uintptr_t from, uint64_t len)
@@ -145,7 +147,9 @@ long uffd_zero(int fd, uintptr_t to, uint64_t len)
 	struct uffdio_zeropage arg = {.range = {to, len},
 				      .mode = UFFDIO_ZEROPAGE_MODE_DONTWAKE};
 
-	return done(sys_ioctl(fd, UFFDIO_ZEROPAGE, &arg), arg.zeropage);
+	long result = sys_ioctl(fd, UFFDIO_ZEROPAGE, &arg);
+
+	return done(result, arg.zeropage);
 }
 
 size_t uffd_faults(int fd, struct uffd_fault *faults, size_t n)

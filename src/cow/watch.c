@@ -436,6 +436,22 @@ static int keep(const struct watched *w, const struct share *s)
 	return sys_failed(p) ? -ENOMEM : 0;
 }
 
+/* What the kernel made of zeros when it mapped M, of memory that is locked or
+ * that remap_file_pages(2) turned, would never be filled. */
+static void empty(const struct watched *w, const struct watch_mapping *m)
+{
+	uint64_t last = m->first + (m->end - m->start) / PAGE_BYTES;
+	uint64_t from = m->first;
+
+	while ((from = bit_next(w->present, from, last, false)) < last) {
+		uint64_t to = bit_next(w->present, from, last, true);
+
+		sys_madvise(w->at + from * PAGE_BYTES, (to - from) * PAGE_BYTES,
+			    MADV_REMOVE);
+		from = to;
+	}
+}
+
 static bool is_known(const struct watch_mapping *m)
 {
 	const struct watch_mapping *k = watch_at(m->start);

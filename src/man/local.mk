@@ -11,7 +11,15 @@ dist_man_MANS = \
 	src/man/anonshim_region_alias.3 \
 	src/man/anonshim_region_create.3 \
 	src/man/anonshim_region_destroy.3 \
+	src/man/anonshim_region_fd.3 \
+	src/man/anonshim_region_protect.3 \
 	src/man/anonshim_set_fork.3 \
+	src/man/anonshim_snapshot_changes.3 \
+	src/man/anonshim_snapshot_release.3 \
+	src/man/anonshim_snapshot_stats.3 \
+	src/man/anonshim_snapshot_take.3 \
+	src/man/anonshim_snapshot_view.3 \
+	src/man/anonshim_snapshot_watch.3 \
 	src/man/anonshim_stats.3 \
 	src/man/anonshim_version.3
 nodist_man_MANS = src/man/built/anonshim.1 src/man/built/anonshim.7

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "cow/cow.h"
 #include "cow/snapshot.h"
 #include "env/guard.h"
 #include "shim/api.h"
@@ -39,6 +40,7 @@ int anonshim_snapshot_take(void *region, uint64_t *snapshot)
 		return api_failed(ENOSYS);
 	if (!snapshot)
 		return api_failed(EINVAL);
+	cow_drain(); /* a lazy copy has its own descriptor on what it copies */
 	if (!api_enter())
 		return api_failed(ENOMEM);
 	m = api_memory_at(region);

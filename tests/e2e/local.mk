@@ -65,6 +65,15 @@ e2e_victims = \
 	tests/victims/scribbles \
 	tests/victims/secure \
 	tests/victims/small_stack \
+	tests/victims/snapshot_api \
+	tests/victims/snapshot_keep \
+	tests/victims/snapshot_kernel \
+	tests/victims/snapshot_limits \
+	tests/victims/snapshot_list \
+	tests/victims/snapshot_list_linked \
+	tests/victims/snapshot_many \
+	tests/victims/snapshot_model \
+	tests/victims/snapshot_order \
 	tests/victims/spawns \
 	tests/victims/state \
 	tests/victims/statically \
@@ -108,6 +117,13 @@ tests_victims_malloc_space_CFLAGS = $(e2e_no_builtin)
 tests_victims_malloc_threads_CFLAGS = $(e2e_no_builtin)
 tests_victims_ring_buffer_plain_SOURCES = tests/victims/ring_buffer.c
 tests_victims_ring_buffer_plain_CPPFLAGS = $(AM_CPPFLAGS) -DRING_PLAIN
+# The example, with the library as well as with what is declared weak.
+tests_victims_snapshot_list_linked_SOURCES = tests/victims/snapshot_list.c
+tests_victims_snapshot_list_linked_LDADD = $(tests_victims_secure_LDADD)
+tests_victims_snapshot_list_linked_LDFLAGS = $(tests_victims_secure_LDFLAGS)
+EXTRA_tests_victims_snapshot_list_linked_DEPENDENCIES = libanonshim.la
+tests_victims_snapshot_model_SOURCES = tests/victims/snapshot_model.c \
+	tests/victims/snapshot_model.h
 tests_victims_statically_LDFLAGS = -all-static
 tests_victims_secure_LDADD = $(abs_top_builddir)/.libs/libanonshim.so
 tests_victims_secure_LDFLAGS = -Wl,--no-as-needed \
@@ -166,9 +182,11 @@ EXTRA_DIST += \
 	tests/e2e/fork_shared.sh tests/e2e/heap.sh \
 	tests/e2e/heap_programs.sh \
 	tests/e2e/limits.sh tests/e2e/names.sh tests/e2e/options.sh \
-	tests/e2e/programs.sh tests/e2e/runs.sh tests/e2e/stacks.sh \
+	tests/e2e/programs.sh tests/e2e/runs.sh tests/e2e/snapshot.sh \
+	tests/e2e/stacks.sh \
 	tests/e2e/totals.sh tests/e2e/unchanged.sh \
 	tests/victims/heap_new.cc tests/victims/malloc_cxx.cc \
 	tests/victims/malloc_cxx_own.cc tests/victims/malloc_cxx_some.cc \
-	tests/victims/malloc_linked.c tests/victims/throws.cc \
+	tests/victims/malloc_linked.c tests/victims/snapshot_help.h \
+	tests/victims/throws.cc \
 	tests/victims/victim.h

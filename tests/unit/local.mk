@@ -53,6 +53,7 @@ shim_unit_tests = \
 	tests/unit/test_registry \
 	tests/unit/test_site \
 	tests/unit/test_skip \
+	tests/unit/test_snapshot \
 	tests/unit/test_stack \
 	tests/unit/test_symbol \
 	tests/unit/test_symtab \

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * snapshot_keep WHICH: whatever becomes of the process, snapshots and views are
+ * what they were.
+ *
+ *	deep	snapshots of snapshots, 100 deep, each written by itself
+ *	gone	the memory is unmapped, moved, given another protection
+ *	forks	children, and theirs, and what the parent does meanwhile
+ *	locked	memory is locked when it is mapped (mlockall)
+ *	user	another user, who may not see writes (as root)
+ *	sandbox	a filter of system calls
+ *	chroot	no /proc
+ *	holes	views of which pages were taken away
+ *	grows	memory that has become larger
+ *	twice	a snapshot is released again, while a view needs it
+ */
+#include "snapshot_help.h"
+
+#include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+
+#define TWIN_PAGES 32UL
+#define DEEP 100
+#define NOBODY 65534
+
+static struct twin twin;
+static uint64_t id;
+
+static void see_view(volatile uint64_t *v, uint64_t value, const char *what)
+{
+	for (size_t i = 0; i < TWIN_PAGES; i++)
+		if (v[i * WORDS] != value + i ||
+		    v[i * WORDS + WORDS - 1] != value + i)
+			wrong("%s: page %zu is %#lx, not %#lx", what, i,
+			      v[i * WORDS], value + i);
+}
+
+/* Of the memory as it is BEFORE; it goes on. */
+static void begin(void)
+{
+	memory_make(&twin, TWIN_PAGES, KIND_REGION);
+	twin_before(&twin);
+	id = take(twin.two);
+}
+
+/* ---- deep ---- */
+
+/* Level D sees pages D and above as level D - 1 did, and wrote page D - 1. */
+static void deep(void)
+{
+	static volatile uint64_t *v[DEEP + 1], *other[DEEP + 1];
+	uint64_t ids[DEEP + 1];
+	size_t pages = DEEP + 20;
+	void *alias;
+
+	memory_make(&twin, pages, KIND_MEMFD);
+	twin_before(&twin);
+	v[0] = twin.one;
+	other[0] = twin.two;
+	for (size_t d = 1; d <= DEEP; d++) {
+		ids[d] = take(other[d - 1]);
+		v[d] = view(ids[d]);
+		alias = NULL;
+		CHECK(!anonshim_region_alias((void *)v[d], 0, 0, RW, &alias));
+		other[d] = alias;
+		page_put(d & 1 ? v[d] : other[d], d - 1, d);
+		v[d - 1][d * WORDS + 7] = 5; /* the next one does not see it */
+		if (d & 1)
+			CHECK(!anonshim_snapshot_release(ids[d]));
+	}
+	for (size_t d = DEEP; d; d--)
+		for (size_t i = 0; i < pages; i++) {
+			uint64_t want = i < d ? i + 1 : VALUE_BEFORE + i;
+
+			if (i == d && d < DEEP)
+				CHECK(v[d][i * WORDS] == want);
+			if (v[d][i * WORDS] != want ||
+			    other[d][i * WORDS + WORDS - 1] != want)
+				wrong("level %zu page %zu: %#lx, not %#lx", d,
+				      i, v[d][i * WORDS], want);
+		}
+	for (size_t d = 1; d <= DEEP; d++) {
+		if (!(d & 1))
+			CHECK(!anonshim_snapshot_release(ids[d]));
+		view_end(v[d]);
+	}
+	nothing_is_held();
+}
+
+/* ---- what the program does to its memory ---- */
+
+static void gone(void)
+{
+	volatile uint64_t *v, *w;
+	uint64_t second;
+	void *p;
+
+	begin();
+	v = view(id);
+	(void)v[0];
+	p = mremap((void *)twin.one, TWIN_PAGES * PAGE, TWIN_PAGES * PAGE,
+		   MREMAP_MAYMOVE | MREMAP_FIXED,
+		   mmap(NULL, TWIN_PAGES * PAGE, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	CHECK(p != MAP_FAILED);
+	twin.one = p;
+	twin.one[5 * WORDS] = 1;
+	second = take(p);
+	CHECK(!munmap((void *)(twin.two + 8 * WORDS), 4 * PAGE));
+	twin.one[9 * WORDS] = 2;
+	CHECK(!anonshim_region_protect(p, 0, 0, PROT_NONE));
+	w = view(second);
+	CHECK(w[5 * WORDS] == 1 && w[9 * WORDS] == VALUE_BEFORE + 9);
+	CHECK(!anonshim_region_destroy(p));
+	CHECK(!close(twin.fd));
+	see_view(v, VALUE_BEFORE, "a view of what is gone");
+	CHECK(w[6 * WORDS] == VALUE_BEFORE + 6);
+	snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "a snapshot of it");
+	CHECK(!anonshim_snapshot_release(second));
+	CHECK(!anonshim_snapshot_release(id));
+	see_view(v, VALUE_BEFORE, "a view of what is gone");
+	view_end(v);
+	view_end(w);
+	nothing_is_held();
+}
+
+/* ---- forks ---- */
+
+static void child_run(volatile uint64_t *v, struct talk *talk)
+{
+	uint64_t mine;
+
+	see_view(twin.one, VALUE_BEFORE + 1, "memory");
+	snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "its snapshot");
+	mine = take(twin.one);
+	twin_write(twin.two, TWIN_PAGES, VALUE_CHILD);
+	talk_say(talk);
+	talk_hear(talk);
+	see_view(v, VALUE_BEFORE, "its view");
+	twin_write(v, TWIN_PAGES, VALUE_CHILD + 1);
+	snapshot_see(mine, TWIN_PAGES, VALUE_BEFORE + 1, "one of its own");
+	snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "its snapshot");
+	see_view(twin.one, VALUE_CHILD, "memory");
+	CHECK(!anonshim_snapshot_release(id));
+}
+
+static void forks(void)
+{
+	volatile uint64_t *v;
+
+	begin();
+	v = view(id);
+	(void)v[3 * WORDS];
+	for (int depth = 0; depth < 3; depth++) {
+		struct talk talk;
+
+		twin_write(twin.one, TWIN_PAGES, VALUE_BEFORE + 1);
+		talk_open(&talk);
+		talk_split(&talk, fork());
+		if (!talk.child) {
+			child_run(v, &talk);
+			talk_end(&talk);
+		}
+		talk_hear(&talk);
+		twin_write(twin.two, TWIN_PAGES, VALUE_PARENT);
+		talk_say(&talk);
+		talk_end(&talk);
+		see_view(twin.one, VALUE_PARENT, "memory");
+		snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "a snapshot");
+	}
+	see_view(v, VALUE_BEFORE, "a view");
+}
+
+/* ---- rights ---- */
+
+/* No snapshot can be taken any more; those that there are stay. */
+static void as_they_were(volatile uint64_t *v)
+{
+	uint64_t other;
+
+	twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
+	see_view(v, VALUE_BEFORE, "a view");
+	snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "a snapshot");
+	if (!anonshim_snapshot_take((void *)twin.one, &other))
+		SKIP("this user may see writes");
+	CHECK(errno == EPERM);
+	twin_write(v, TWIN_PAGES, VALUE_CHILD);
+	snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "a snapshot");
+	CHECK(!anonshim_snapshot_release(id));
+	see_view(v, VALUE_CHILD, "a view");
+	view_end(v);
+	nothing_is_held();
+}
+
+static void another_user(void)
+{
+	volatile uint64_t *v;
+
+	if (geteuid())
+		SKIP("not root");
+	begin();
+	v = view(id);
+	(void)v[0];
+	CHECK(!setgroups(0, NULL) && !setgid(NOBODY) && !setuid(NOBODY));
+	as_they_were(v);
+}
+
+static void sandbox(void)
+{
+	struct sock_filter program[] = {
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = {1, program};
+	volatile uint64_t *v;
+
+	begin();
+	v = view(id);
+	(void)v[0];
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+		SKIP("no filters");
+	/* the shim does nothing more, and says so */
+	twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
+	see_view(v, VALUE_BEFORE, "a view");
+	CHECK(anonshim_snapshot_take((void *)twin.one, &id) && errno == ENOSYS);
+	twin_write(v, TWIN_PAGES, VALUE_CHILD);
+	see_view(twin.two, VALUE_PARENT, "memory");
+}
+
+static void no_proc(void)
+{
+	volatile uint64_t *v;
+
+	if (geteuid())
+		SKIP("not root");
+	begin();
+	v = view(id);
+	CHECK(!chroot("."));
+	twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
+	see_view(v, VALUE_BEFORE, "a view");
+	snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "a snapshot");
+	snapshot_see(take(twin.one), TWIN_PAGES, VALUE_PARENT, "a new one");
+}
+
+/* ---- memory ---- */
+
+static void locked(void)
+{
+	void *alias = NULL;
+	volatile uint64_t *v;
+
+	if (mlockall(MCL_CURRENT))
+		SKIP("memory cannot be locked");
+	begin();
+	CHECK(!anonshim_snapshot_release(id));
+	CHECK(!mlockall(MCL_CURRENT | MCL_FUTURE));
+	twin_before(&twin);
+	id = take(twin.one);
+	CHECK(!setgid(getgid()));
+	twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
+	v = view(id);
+	CHECK(!anonshim_region_alias((void *)v, 0, 0, RW, &alias));
+	see_view(alias, VALUE_BEFORE, "an alias of a view");
+	see_view(v, VALUE_BEFORE, "a view");
+	CHECK(!munlockall());
+}
+
+static void holes(void)
+{
+	volatile uint64_t *v, *w;
+	uint64_t before, after;
+
+	begin();
+	v = view(id);
+	v[2 * WORDS] = 1;
+	before = take(v);
+	CHECK(!madvise((void *)(v + 2 * WORDS), 2 * PAGE, MADV_REMOVE));
+	after = take(v);
+	w = view(after); /* nobody has touched what was taken away */
+	CHECK(!w[2 * WORDS] && !w[3 * WORDS]);
+	CHECK(w[4 * WORDS] == VALUE_BEFORE + 4);
+	w = view(before);
+	CHECK(w[2 * WORDS] == 1 && w[3 * WORDS] == VALUE_BEFORE + 3);
+	CHECK(!v[2 * WORDS] && !v[3 * WORDS]);
+}
+
+static void grows(void)
+{
+	volatile uint64_t *v;
+
+	memory_make(&twin, TWIN_PAGES / 2, KIND_MEMFD);
+	twin_before(&twin);
+	id = take(twin.one);
+	CHECK(!ftruncate(twin.fd, (off_t)(TWIN_PAGES * PAGE)));
+	twin.one = map_shared(twin.fd, TWIN_PAGES, 0, RW);
+	twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
+	snapshot_see(id, TWIN_PAGES / 2, VALUE_BEFORE, "the first");
+	id = take(twin.one);
+	twin_write(twin.one, TWIN_PAGES, VALUE_CHILD);
+	v = view(id);
+	see_view(v, VALUE_PARENT, "the second");
+}
+
+static void twice(void)
+{
+	volatile uint64_t *v;
+	void *p;
+
+	begin();
+	v = view(id);
+	twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
+	CHECK(!anonshim_snapshot_release(id));
+	CHECK(anonshim_snapshot_release(id) && errno == EINVAL);
+	CHECK(anonshim_snapshot_view(id, &p) && errno == EINVAL);
+	see_view(v, VALUE_BEFORE, "a view");
+	view_end(v);
+	nothing_is_held();
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} list[] = {
+		{"deep", deep},	     {"gone", gone},
+		{"forks", forks},    {"locked", locked},
+		{"holes", holes},    {"user", another_user},
+		{"grows", grows},    {"sandbox", sandbox},
+		{"chroot", no_proc}, {"twice", twice},
+	};
+
+	victim_begin();
+	CHECK(argc >= 2);
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		if (!strcmp(argv[1], list[i].name)) {
+			list[i].run();
+			return 0;
+		}
+	wrong("%s is nothing", argv[1]);
+}
