@@ -73,9 +73,11 @@ static int start(struct thread *t, void (*function)(void *), void *arg,
 	*s = (struct start){function, arg};
 	__atomic_store_n(&t->alive, 1, __ATOMIC_RELAXED);
 	result = sys_clone_to(flags, s, &t->alive, begin);
+	t->tid = result;
 	if (!sys_failed(result))
 		return 0;
 	__atomic_store_n(&t->alive, 0, __ATOMIC_RELAXED);
+	t->tid = 0;
 	return (int)result;
 }
 
@@ -91,13 +93,21 @@ int thread_start_helper(struct thread *t, void (*function)(void *), void *arg)
 
 void thread_wait(struct thread *t)
 {
+	long tid = __atomic_load_n(&t->tid, __ATOMIC_RELAXED);
+
 	while (__atomic_load_n(&t->alive, __ATOMIC_ACQUIRE))
 		sys_futex_wait_shared(&t->alive, 1, WAIT_NS);
+	/* the kernel counts it for a moment more */
+	while (tid > 0 &&
+	       sys_call(SYS_tgkill, sys_getpid(), tid, 0, 0, 0, 0) != -ESRCH)
+		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	__atomic_store_n(&t->tid, 0, __ATOMIC_RELAXED);
 }
 
 void thread_forget(struct thread *t)
 {
 	__atomic_store_n(&t->alive, 0, __ATOMIC_RELAXED);
+	t->tid = 0;
 }
 
 void thread_keep(const int *kept, size_t n)

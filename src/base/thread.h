@@ -16,6 +16,7 @@
 struct thread {
 	void *stack;	/* kept for the next */
 	uint32_t alive; /* the kernel clears it, and wakes who waits */
+	long tid;
 };
 
 /*

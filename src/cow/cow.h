@@ -84,6 +84,13 @@ static inline void cow_drain(void)
 		cow_drain_slowly();
 }
 
+/* Before what a child watches with another userfaultfd is to be watched. */
+static inline void cow_settle(void)
+{
+	if (cow_window_child)
+		cow_drain();
+}
+
 /* FD is about to be read: a child waits until all is there. */
 void cow_reads_slowly(int fd);
 static inline void cow_reads(int fd)

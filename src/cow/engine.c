@@ -183,6 +183,7 @@ static void run(void *arg)
 	/* the kernel closes it after it says that the thread has ended, and the
 	 * next one may be started by then */
 	sys_close(engine_uffd);
+	sys_close(0);
 }
 
 /* Everybody else ---------------------------------------------------------- */
@@ -202,15 +203,6 @@ static bool make_bell(void)
 	return true;
 }
 
-/* PAGE is not there; nor does mlockall() keep it. */
-static void take_away(char *page)
-{
-	if (!sys_failed(sys_madvise(page, PAGE_BYTES, MADV_DONTNEED)))
-		return;
-	sys_call(SYS_munlock, (long)page, PAGE_BYTES, 0, 0, 0, 0);
-	sys_madvise(page, PAGE_BYTES, MADV_DONTNEED);
-}
-
 static int open_uffd(void)
 {
 	struct uffd_range bells;
@@ -224,8 +216,8 @@ static int open_uffd(void)
 		return fd == -ENOMEM || fd == -EMFILE || fd == -ENFILE ? -ENOMEM
 								       : -EPERM;
 	engine_uffd = (int)fd;
-	take_away(engine.bell);
-	take_away(engine.finish);
+	sys_madvise(engine.bell, PAGE_BYTES, MADV_DONTNEED_LOCKED);
+	sys_madvise(engine.finish, PAGE_BYTES, MADV_DONTNEED_LOCKED);
 	bells = page_at(engine.bell);
 	bells.end += PAGE_BYTES;
 	result = (int)uffd_register(engine_uffd, bells, UFFD_MISSING);
@@ -259,7 +251,7 @@ int engine_call(int (*function)(void *), void *arg)
 	engine.function = function;
 	engine.arg = arg;
 	engine.served = false;
-	take_away(engine.bell);
+	sys_madvise(engine.bell, PAGE_BYTES, MADV_DONTNEED_LOCKED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the fault orders the rest */
 	*(volatile char *)engine.bell;
 	return __atomic_load_n(&engine.served, __ATOMIC_ACQUIRE) ? engine.result
@@ -268,7 +260,7 @@ int engine_call(int (*function)(void *), void *arg)
 
 void engine_expect_finish(void)
 {
-	take_away(engine.finish);
+	sys_madvise(engine.finish, PAGE_BYTES, MADV_DONTNEED_LOCKED);
 }
 
 void engine_finish(void)

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "cow/cow.h"
 #include "cow/engine.h"
 #include "cow/history.h"
 #include "cow/lazy.h"
@@ -201,9 +202,13 @@ static int view(void *arg)
 	if (engine_uffd >= 0 && uffd_register(engine_uffd, all, UFFD_MISSING))
 		return -ENOMEM;
 	result = watched_begin(w);
-	if (!result)
-		holders[w->source]++;
-	return result;
+	if (result)
+		return result;
+	holders[w->source]++;
+	/* the right to see who touches it is gone, but no snapshot is */
+	for (uint64_t i = 0; engine_uffd < 0 && i < w->pages; i++)
+		page_fill_plainly(w, i);
+	return 0;
 }
 
 int snapshot_view(snapshot_id id, uint32_t object, void *at)
@@ -219,10 +224,6 @@ int snapshot_view(snapshot_id id, uint32_t object, void *at)
 		return -ENOMEM;
 	p = sys_mremap(at, 0, v.w->pages * PAGE_BYTES,
 		       MREMAP_MAYMOVE | MREMAP_FIXED, v.w->at);
-	/* mlockall(2) may have locked it, and locked memory is not emptied */
-	if (!sys_failed(p))
-		sys_call(SYS_munlock, p, (long)(v.w->pages * PAGE_BYTES), 0, 0,
-			 0, 0);
 	result = sys_failed(p) ? -ENOMEM : engine_call(view, &v);
 	if (result) {
 		watched_free(v.w);
@@ -324,7 +325,7 @@ static int watch_pipe(void *arg)
 
 	if (sys_failed(fd))
 		return fd == -EMFILE || fd == -ENFILE ? -ENOMEM : -EPERM;
-	if (a->w->notify >= 0)
+	if (a->w->notify)
 		sys_close(a->w->notify);
 	a->w->notify = (int)fd;
 	a->w->notified = false;
@@ -413,8 +414,9 @@ struct snapshot_sums snapshot_sums(void)
  * Nothing will be told of writes any more: what snapshots see is saved, all of
  * it, and views are filled.
  */
-static void save_all(void)
+static int save_all(void *unused)
 {
+	(void)unused;
 	for (struct watched *w = watched_all; w; w = w->next)
 		for (uint64_t page = 0; w->present && page < w->pages; page++)
 			if (!bit_get(w->present, page))
@@ -422,6 +424,7 @@ static void save_all(void)
 	for (struct watched *w = watched_all; w; w = w->next)
 		for (uint64_t page = 0; page < w->pages; page++)
 			page_save(w, page);
+	return 0;
 }
 
 /* The engine's descriptors went with its thread. */
@@ -437,14 +440,16 @@ static void go_on(void)
 
 	if (!watched_all || engine_uffd >= 0 || !engine_start())
 		return;
-	save_all();
+	save_all(NULL);
 	log_once(&said, "snapshots: the right to see writes to memory is gone; "
 			"all that they show was copied");
 }
 
 void snapshot_suspend(void)
 {
-	page_save_from_others();
+	/* others than the engine and this thread may write meanwhile */
+	if (engine_uffd >= 0 && sys_threads() > 1 + cow_threads())
+		engine_call(save_all, NULL);
 	engine_stop();
 	fds_forget();
 }
@@ -459,7 +464,7 @@ void snapshot_end(void)
 	if (engine_uffd < 0)
 		return;
 	snapshot_suspend();
-	save_all();
+	save_all(NULL);
 }
 
 bool snapshot_any(void)

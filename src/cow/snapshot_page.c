@@ -44,6 +44,18 @@ static bool is_hole(const struct watched *w, uint64_t page)
 	       !(in & 1);
 }
 
+/*
+ * Who reads a hole of a view waits for the engine, which must not for itself:
+ * where swap hides holes there are none any more.
+ */
+static void fill_hole(const struct watched *w, uint64_t page)
+{
+	while (sys_swap_is_used() && engine_uffd >= 0 &&
+	       uffd_zero(engine_uffd, (uintptr_t)w->at + page * PAGE_BYTES,
+			 PAGE_BYTES) == -EAGAIN)
+		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
 static struct content content_now(struct watched *w, uint64_t page)
 {
 	bool hole = page >= w->pages || is_hole(w, page);
@@ -108,7 +120,7 @@ static void read_content(const struct content *c, void *to)
 
 void page_notify(struct watched *w)
 {
-	if (w->notify >= 0 && !w->notified)
+	if (w->notify && !w->notified)
 		sys_write(w->notify, "", 1);
 	w->notified = true;
 }
@@ -117,7 +129,7 @@ void page_unnotify(struct watched *w)
 {
 	char byte;
 
-	if (w->notify >= 0 && w->notified)
+	if (w->notify && w->notified)
 		sys_read(w->notify, &byte, 1);
 	w->notified = false;
 }
@@ -195,20 +207,23 @@ void snapshot_save(const struct watch_mapping *m, uintptr_t addr)
 
 static const char zeros[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 
-/* FROM's page at TO, where somebody waits for it, in a mapping of W. */
+/* FROM's page at TO, in a mapping of W; in `at` nothing is protected. */
 static long put_page(const struct watched *w, uintptr_t to, const void *from)
 {
-	return w->armed ? uffd_copy_protected(engine_uffd, to, (uintptr_t)from,
-					      PAGE_BYTES)
-			: uffd_copy(engine_uffd, to, (uintptr_t)from,
-				    PAGE_BYTES);
+	bool hidden = to - (uintptr_t)w->at < w->pages * PAGE_BYTES;
+
+	return w->armed && !hidden
+		       ? uffd_copy_protected(engine_uffd, to, (uintptr_t)from,
+					     PAGE_BYTES)
+		       : uffd_copy(engine_uffd, to, (uintptr_t)from,
+				   PAGE_BYTES);
 }
 
 /* Put C there.  False: there is no memory. */
 static bool put(const struct watched *w, uintptr_t to, const struct content *c)
 {
 	const char *from = c->saved;
-	long done = -EFAULT;
+	long done;
 
 	if (c->watched)
 		from = readable(c->watched, c->page);
@@ -276,30 +291,16 @@ void page_own(struct watched *w, uint64_t page)
 	page_views++;
 }
 
-static int save_all(void *unused)
-{
-	(void)unused;
-	for (struct watched *w = watched_all; w; w = w->next)
-		for (uint64_t page = 0; page < w->pages; page++) {
-			if (!is_there(w, page))
-				fill(w, page);
-			page_save(w, page);
-		}
-	return 0;
-}
-
-/* Where there are more than the engine and the caller. */
-void page_save_from_others(void)
-{
-	if (engine_uffd >= 0 && sys_threads() != 2)
-		engine_call(save_all, NULL);
-}
-
 void page_fill_plainly(struct watched *w, uint64_t page)
 {
 	struct content c = content_of(w->source, page);
+	char *to = w->at + page * PAGE_BYTES;
 
-	read_content(&c, w->at + page * PAGE_BYTES);
+	if (engine_uffd >= 0)
+		while (!put(w, (uintptr_t)to, &c))
+			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	else
+		read_content(&c, to);
 	page_own(w, page);
 }
 

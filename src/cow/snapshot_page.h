@@ -26,10 +26,7 @@ void page_own(struct watched *w, uint64_t page);
  * not. */
 void page_own_owed(void);
 void page_disown_owed(void);
-/* The engine ends for a while, in which other threads may write: all that
- * snapshots and views see is theirs.  With the region map's lock held. */
-void page_save_from_others(void);
-/* Put what view W shows on PAGE there, where nobody is told of faults. */
+/* Put what view W shows on PAGE there, where nobody asked for it. */
 void page_fill_plainly(struct watched *w, uint64_t page);
 
 #endif

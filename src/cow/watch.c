@@ -438,7 +438,7 @@ static int keep(const struct watched *w, const struct share *s)
 
 /* What the kernel made of zeros when it mapped M, of memory that is locked or
  * that remap_file_pages(2) turned, would never be filled. */
-static void empty(const struct watched *w, const struct watch_mapping *m)
+static void empty(struct watched *w, const struct watch_mapping *m)
 {
 	uint64_t last = m->first + (m->end - m->start) / PAGE_BYTES;
 	uint64_t from = m->first;
@@ -448,6 +448,8 @@ static void empty(const struct watched *w, const struct watch_mapping *m)
 
 		sys_madvise(w->at + from * PAGE_BYTES, (to - from) * PAGE_BYTES,
 			    MADV_REMOVE);
+		if (w->armed) /* others' protection went with it */
+			protect_pages(w, from, to);
 		from = to;
 	}
 }
@@ -513,7 +515,9 @@ int watch_follow(struct watched *w)
 		if (s->object != w->object || m.start == m.end || is_known(&m))
 			continue;
 		result = meet(&m);
-		if (!result && !w->present && !w->is_whole)
+		if (!result && w->present)
+			empty(w, &m);
+		else if (!result && !w->is_whole)
 			result = keep(w, s);
 		if (!result)
 			result = insert(&m);

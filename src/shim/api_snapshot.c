@@ -40,7 +40,7 @@ int anonshim_snapshot_take(void *region, uint64_t *snapshot)
 		return api_failed(ENOSYS);
 	if (!snapshot)
 		return api_failed(EINVAL);
-	cow_drain(); /* a lazy copy has its own descriptor on what it copies */
+	cow_settle();
 	if (!api_enter())
 		return api_failed(ENOMEM);
 	m = api_memory_at(region);
@@ -89,6 +89,7 @@ int anonshim_snapshot_view(uint64_t snapshot, void **view)
 
 	if (!guard_ready)
 		return api_failed(ENOSYS);
+	cow_settle();
 	if (!api_enter())
 		return api_failed(ENOMEM);
 	args.len = snapshot_bytes(snapshot);

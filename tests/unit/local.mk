@@ -261,6 +261,12 @@ tests_unit_test_skip_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_skip_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_skip_LDADD = $(UNIT_LDADD)
 
+tests_unit_test_snapshot_SOURCES = tests/unit/test_snapshot.c \
+	tests/unit/test_cow_fixture.h
+tests_unit_test_snapshot_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_snapshot_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_snapshot_LDADD = $(UNIT_LDADD)
+
 tests_unit_test_stack_SOURCES = tests/unit/test_stack.c
 tests_unit_test_stack_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_stack_CFLAGS = $(UNIT_CFLAGS)

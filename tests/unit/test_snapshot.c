@@ -52,7 +52,7 @@ static int take(snapshot_id *id)
 	int result;
 
 	lock();
-	result = snapshot_take(w.object, BYTES, id);
+	result = snapshot_take(w.object, BYTES, -1, id);
 	unlock();
 	return result;
 }
@@ -262,7 +262,7 @@ static int op_preserve(void)
 	int result;
 
 	lock();
-	result = snapshot_preserve(w.object, 0, BYTES);
+	result = snapshot_preserve(w.object, 0, BYTES, false);
 	unlock();
 	return result;
 }
