@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "cow/engine.h"
 #include "cow/snapshot.h"
 #include "cow/watch.h"
 #include "env/guard.h"
@@ -24,10 +25,11 @@
 #include <unistd.h>
 
 /* Whether writes through M are to wait here; a lazy copy sees to its own, and
- * so does who watches for snapshots. */
+ * so does who watches for snapshots, while it does. */
 static bool is_held(const struct cow_plan *plan, const struct cow_map *m)
 {
 	const struct cow_object *o = COW_OBJECT(plan, m->object);
+	bool watched = o->flags & OBJECT_WATCHED && engine_uffd >= 0;
 
 	return m->prot & PROT_WRITE && !o->lazy &&
 	       !(o->id && watched_of(o->id));
