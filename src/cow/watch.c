@@ -502,9 +502,34 @@ static void erase_old(struct watched *w)
 	}
 }
 
+/*
+ * Whether what begins or ends where M does is W's too.  Where mremap(2) moves a
+ * mapping beside another that goes on as it does the kernel makes one VMA of
+ * both, and takes all of that from the userfaultfd (6.18 still does).
+ */
+static bool touches(const struct watched *w, const struct watch_mapping *m)
+{
+	const struct watch_mapping *before = watch_at(m->start - 1);
+	const struct watch_mapping *after = watch_at(m->end);
+
+	return (before && before->watched == w) ||
+	       (after && after->watched == w);
+}
+
+static int meet_all(const struct watched *w)
+{
+	int result = 0;
+
+	for (size_t i = 0; !result && i < mappings.n; i++)
+		if (mapping(i)->watched == w)
+			result = meet(mapping(i));
+	return result;
+}
+
 int watch_follow(struct watched *w)
 {
 	const struct share *s;
+	bool again = false;
 	int result = 0;
 
 	erase_old(w);
@@ -521,8 +546,9 @@ int watch_follow(struct watched *w)
 			result = keep(w, s);
 		if (!result)
 			result = insert(&m);
+		again |= touches(w, &m);
 	}
-	return result;
+	return result || !again ? result : meet_all(w);
 }
 
 int watch_register_all(void)

@@ -29,10 +29,9 @@
 static bool is_held(const struct cow_plan *plan, const struct cow_map *m)
 {
 	const struct cow_object *o = COW_OBJECT(plan, m->object);
-	bool watched = o->flags & OBJECT_WATCHED && engine_uffd >= 0;
 
 	return m->prot & PROT_WRITE && !o->lazy &&
-	       !(o->id && watched_of(o->id));
+	       !(engine_uffd >= 0 && o->id && watched_of(o->id));
 }
 
 /*

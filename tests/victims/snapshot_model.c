@@ -34,14 +34,16 @@ static void step_kernel(struct space *s)
 	struct mapping *m = showing(s, page);
 	static uint64_t from[WORDS];
 	struct iovec local = {from, PAGE};
+	off_t mine = (off_t)(depth * PAGE);
 	struct iovec remote;
 
 	if (!m)
 		return;
 	page_put(from, 0, wrote(s, page));
 	if (draw(2)) {
-		CHECK(pwrite(scratch, from, PAGE, 0) == (ssize_t)PAGE);
-		CHECK(pread(scratch, (void *)at(m, page), PAGE, 0) ==
+		/* parent and child have one scratch file */
+		CHECK(pwrite(scratch, from, PAGE, mine) == (ssize_t)PAGE);
+		CHECK(pread(scratch, (void *)at(m, page), PAGE, mine) ==
 		      (ssize_t)PAGE);
 		return;
 	}
