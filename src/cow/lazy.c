@@ -14,6 +14,7 @@
 
 #define EVENTS 16
 #define GO_NS UINT64_C(100000000)
+#define PUT_NS UINT64_C(100000000)
 
 static struct {
 	struct thread thread;
@@ -103,9 +104,9 @@ void cow_lazy_unmap(struct cow_plan *plan)
 		o->f0 = o->f1 = NULL;
 		o->done = NULL;
 	}
-	if (plan->given)
-		sys_munmap(plan->given, PAGE_BYTES);
-	plan->given = NULL;
+	if (plan->talk)
+		sys_munmap(plan->talk, PAGE_BYTES);
+	plan->talk = NULL;
 }
 
 void cow_lazy_forget_fds(struct cow_plan *plan)
@@ -115,11 +116,26 @@ void cow_lazy_forget_fds(struct cow_plan *plan)
 	plan->fds.n = 0;
 }
 
+/*
+ * From here on the parent puts nothing more: not where this process makes a
+ * hole either.  What it has begun takes it some microseconds, if it lives.
+ */
+static void say_closed(struct cow_talk *talk)
+{
+	uint64_t start = sys_now_ns();
+
+	__atomic_store_n(&talk->closed, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&talk->putting, __ATOMIC_SEQ_CST) &&
+	       sys_now_ns() - start < PUT_NS)
+		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
 /* The thread's last deed, after which its plan is gone. */
 static void close_window(void)
 {
 	struct cow_plan *plan = window.plan;
 
+	say_closed(plan->talk);
 	sys_close(window.uffd);
 	cow_lazy_unmap(plan);
 	sys_close(window.pipe); /* a child's: F0 is its parent's alone now */
@@ -242,6 +258,7 @@ bool cow_lazy_child(struct cow_plan *plan)
 	cow_window_open = cow_window_child = true;
 	if (thread_start(&window.thread, child_thread, plan)) {
 		lazy_put_all(window.uffd, plan, true, serve_all); /* alone */
+		say_closed(plan->talk);
 		sys_close(window.uffd);
 		sys_close(plan->pipe[1]);
 		cow_window_open = false;

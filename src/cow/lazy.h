@@ -90,8 +90,11 @@ void lazy_put_all(int uffd, const struct cow_plan *plan, bool in_child,
 		  void (*between)(void));
 static inline bool lazy_is_given(const struct cow_plan *plan)
 {
-	return __atomic_load_n(plan->given, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&plan->talk->given, __ATOMIC_ACQUIRE);
 }
+/* The parent may put something into F1; false: the child wants nothing more. */
+bool lazy_put_begin(const struct cow_plan *plan);
+void lazy_put_end(const struct cow_plan *plan);
 /* Put zeros wherever F1 has nothing. */
 void lazy_put_zeros(int uffd, const struct cow_plan *plan);
 

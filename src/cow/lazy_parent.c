@@ -51,6 +51,7 @@ static void sinks_set(const struct cow_plan *plan,
 		struct cow_object *o = COW_OBJECT(plan, i);
 		struct watched *w = o->lazy ? watched_of(o->id) : NULL;
 
+		o->plan = plan;
 		if (w)
 			set(w, o);
 	}
@@ -174,14 +175,23 @@ bool cow_lazy_parent(struct cow_plan *plan)
 	return true;
 }
 
+static void yield_to(struct cow_object *o, uint64_t from, uint64_t to)
+{
+	for (uint64_t at = page_down(from); at < to && at < page_up(o->size);
+	     at += PAGE_BYTES)
+		while (!lazy_put_block(engine_uffd, o, at) ||
+		       !lazy_put_page(engine_uffd, o, at))
+			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
 void lazy_yield(struct watched *w, uint64_t from, uint64_t to)
 {
-	for (struct cow_object *o = w->sink; o; o = o->next_sink)
-		for (uint64_t at = page_down(from);
-		     at < to && at < page_up(o->size); at += PAGE_BYTES)
-			while (!lazy_put_block(engine_uffd, o, at) ||
-			       !lazy_put_page(engine_uffd, o, at))
-				sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	for (struct cow_object *o = w->sink; o; o = o->next_sink) {
+		if (!lazy_put_begin(o->plan))
+			continue;
+		yield_to(o, from, to);
+		lazy_put_end(o->plan);
+	}
 }
 
 static uint64_t bytes_of(const struct cow_plan *plan)
@@ -210,7 +220,7 @@ static void finish(struct cow_plan *plan)
 	uint64_t start;
 
 	lazy_put_all(engine_uffd, plan, false, engine_serve);
-	__atomic_store_n(plan->given, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&plan->talk->given, 1, __ATOMIC_RELEASE);
 	start = sys_now_ns();
 	while (!is_closed(plan)) {
 		engine_serve();

@@ -104,18 +104,18 @@ static bool watch(struct cow_object *o)
 	return !engine_call(watch_new, o);
 }
 
-static bool share_flag(struct cow_plan *plan)
+static bool share_talk(struct cow_plan *plan)
 {
 	long p = sys_mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE,
 			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	plan->given = sys_failed(p) ? NULL : (bool *)p;
-	return plan->given;
+	plan->talk = sys_failed(p) ? NULL : (struct cow_talk *)p;
+	return plan->talk;
 }
 
 static bool make_ready(struct cow_plan *plan)
 {
-	if (!share_flag(plan) || engine_start() ||
+	if (!share_talk(plan) || engine_start() ||
 	    sys_failed(sys_call(SYS_pipe2, (long)plan->pipe, O_CLOEXEC, 0, 0, 0,
 				0)))
 		return false;

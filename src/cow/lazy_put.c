@@ -147,6 +147,20 @@ static bool put_next(int uffd, const struct cow_plan *plan, uint32_t object,
 	return true;
 }
 
+bool lazy_put_begin(const struct cow_plan *plan)
+{
+	__atomic_store_n(&plan->talk->putting, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&plan->talk->closed, __ATOMIC_SEQ_CST))
+		return true;
+	lazy_put_end(plan);
+	return false;
+}
+
+void lazy_put_end(const struct cow_plan *plan)
+{
+	__atomic_store_n(&plan->talk->putting, 0, __ATOMIC_RELEASE);
+}
+
 void lazy_put_all(int uffd, const struct cow_plan *plan, bool in_child,
 		  void (*between)(void))
 {
@@ -158,11 +172,16 @@ void lazy_put_all(int uffd, const struct cow_plan *plan, bool in_child,
 			continue;
 		for (;;) {
 			uint64_t from = at;
+			bool more;
 
 			between();
-			if (in_child && lazy_is_given(plan))
+			if (in_child ? lazy_is_given(plan)
+				     : !lazy_put_begin(plan))
 				return;
-			if (!put_next(uffd, plan, i, &at, &failed))
+			more = put_next(uffd, plan, i, &at, &failed);
+			if (!in_child)
+				lazy_put_end(plan);
+			if (!more)
 				break;
 			if (!failed)
 				continue;
@@ -178,7 +197,9 @@ void lazy_put_zeros(int uffd, const struct cow_plan *plan)
 	for (size_t i = 0; i < plan->objects.n; i++) {
 		const struct cow_object *o = COW_OBJECT(plan, i);
 
-		if (o->lazy)
-			put(uffd, o, 0, page_up(o->size), true);
+		if (!o->lazy || !lazy_put_begin(plan))
+			continue;
+		put(uffd, o, 0, page_up(o->size), true);
+		lazy_put_end(plan);
 	}
 }

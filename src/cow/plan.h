@@ -56,6 +56,7 @@ struct cow_object {
 	char *f1;
 	uint8_t *done; /* a bit for 64 KiB that are known to be in the new */
 	struct cow_object *next_sink; /* of other windows, see watch.h */
+	const struct cow_plan *plan;  /* whose it is, if it is a sink */
 	int program_fd;		      /* one of the program's, or -1 */
 	int old;	/* ours, to read and seek in; -1: none can be had */
 	bool old_seeks; /* with the program's offset: it has to be put back */
@@ -106,6 +107,13 @@ struct cow_fd {
 	uint32_t object;
 };
 
+/* What parent and child tell each other while a lazy copy is made. */
+struct cow_talk {
+	uint32_t given;	  /* the child has been given all there is */
+	uint32_t closed;  /* and wants nothing any more */
+	uint32_t putting; /* the parent is about to put something */
+};
+
 struct cow_plan {
 	struct cow_list objects;
 	struct cow_list maps;
@@ -117,7 +125,7 @@ struct cow_plan {
 	int error;   /* of a freeze that failed */
 	bool lazy;   /* some objects are; for these: */
 	int pipe[2]; /* open as long as the child needs its parent's */
-	bool *given; /* both see it: the child has been given all there is */
+	struct cow_talk *talk; /* memory that both see */
 	struct cow_plan *next; /* open windows, see lazy_parent.c */
 };
 
