@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct cow_plan;
 
@@ -131,6 +132,13 @@ static inline bool cow_guards(int fd)
 
 /* System call NR as libc does it, but that no cancellation interrupts it. */
 long cow_write(long nr, long a, long b, long c, long d);
+
+/* LEN bytes are about to be written to FD, which is guarded, at *AT or where it
+ * is (NULL), by what does not go through cow_write(). */
+void cow_overwrites(int fd, const off_t *at, size_t len);
+/* Bytes of N pieces of VEC. */
+struct iovec;
+size_t cow_vec_bytes(const struct iovec *vec, long n);
 
 /* In a child that was forked behind our back: nobody makes a copy in it. */
 void cow_forked(void);

@@ -35,6 +35,7 @@ struct epoch {
 
 struct snapshot {
 	void *owner;
+	uint64_t pages;
 	uint32_t epoch;
 	uint32_t serial; /* odd: this is one */
 	uint32_t prev;	 /* older; of a free one: the next */
@@ -298,6 +299,19 @@ int history_init(struct history *h, uint64_t count)
 	return 0;
 }
 
+int history_grow(struct history *h, uint64_t count)
+{
+	long p = sys_mremap(h->roots, page_up(h->pages * sizeof(*h->roots)),
+			    page_up(count * sizeof(*h->roots)), MREMAP_MAYMOVE,
+			    NULL);
+
+	if (sys_failed(p))
+		return -ENOMEM;
+	h->roots = (uint32_t *)p;
+	h->pages = count;
+	return 0;
+}
+
 void history_end(struct history *h)
 {
 	sys_munmap(h->roots, page_up(h->pages * sizeof(*h->roots)));
@@ -330,6 +344,7 @@ uint32_t history_take(struct history *h, void *owner)
 	at = snapshot_at(s);
 	*at = (struct snapshot){
 		.owner = owner,
+		.pages = h->pages,
 		.epoch = epoch,
 		.serial = at->serial + 1,
 		.prev = h->newest,
@@ -357,6 +372,11 @@ bool history_is(uint32_t snapshot, uint32_t serial)
 uint32_t history_serial(uint32_t snapshot)
 {
 	return snapshot_at(snapshot)->serial;
+}
+
+uint64_t history_pages(uint32_t snapshot)
+{
+	return snapshot_at(snapshot)->pages;
 }
 
 uint32_t history_next(uint32_t snapshot)

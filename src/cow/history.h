@@ -50,6 +50,8 @@ struct history_counts {
 /* Memory of PAGES pages, at most 2^32, without snapshots.  Returns 0 or
  * -ENOMEM. */
 int history_init(struct history *h, uint64_t pages);
+/* There are PAGES pages now, more than before.  Returns 0 or -ENOMEM. */
+int history_grow(struct history *h, uint64_t pages);
 /* H has no snapshots. */
 void history_end(struct history *h);
 
@@ -71,6 +73,8 @@ void *history_owner(uint32_t snapshot);
 /* Whether this is a snapshot, and none that has come after it. */
 bool history_is(uint32_t snapshot, uint32_t serial);
 uint32_t history_serial(uint32_t snapshot);
+/* Pages that there were when it was taken. */
+uint64_t history_pages(uint32_t snapshot);
 /* The next newer one, or 0. */
 uint32_t history_next(uint32_t snapshot);
 

@@ -57,8 +57,7 @@ static bool wants_lazy(const struct cow_plan *plan, uint32_t object)
 	    o->old_borrowed)
 		return false;
 	w = watched_of(o->id);
-	if (w && (w->history.newest || w->present ||
-		  w->pages * PAGE_BYTES != page_up(o->size)))
+	if (w && (w->history.newest || w->present))
 		return false;
 	if (is_closed_on_exec(plan, object))
 		return true;
@@ -98,7 +97,9 @@ static bool watch(struct cow_object *o)
 {
 	struct watched *w;
 
-	if (watched_get(o->id, o->size, o->old, &w))
+	if (watched_get(o->id, o->size, o->old, &w) ||
+	    watched_fit(w, o->size, o->old) ||
+	    w->pages * PAGE_BYTES < page_up(o->size))
 		return false;
 	o->f0 = w->at;
 	return !engine_call(watch_new, o);

@@ -141,6 +141,8 @@ int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id)
 	if (!result)
 		result = watched_get(object, size, fd, &t.w);
 	if (!result)
+		result = watched_fit(t.w, size, fd);
+	if (!result)
 		result = reserve(0);
 	if (!result)
 		result = hold_room((uint32_t)history_counts().snapshots + 1);
@@ -176,9 +178,8 @@ int snapshot_release(snapshot_id id)
 uint64_t snapshot_bytes(snapshot_id id)
 {
 	uint32_t slot = slot_of(id);
-	const struct watched *w = slot ? history_owner(slot) : NULL;
 
-	return w ? w->pages * PAGE_BYTES : 0;
+	return slot ? history_pages(slot) * PAGE_BYTES : 0;
 }
 
 /* Views ------------------------------------------------------------------- */
@@ -192,15 +193,11 @@ static int view(void *arg)
 {
 	struct viewing *v = arg;
 	struct watched *w = v->w;
-	struct uffd_range all = {(uintptr_t)w->at,
-				 (uintptr_t)w->at + w->pages * PAGE_BYTES};
 	int result;
 
 	w->source = slot_of(v->id);
 	if (!w->source)
 		return -EINVAL;
-	if (engine_uffd >= 0 && uffd_register(engine_uffd, all, UFFD_MISSING))
-		return -ENOMEM;
 	result = watched_begin(w);
 	if (result)
 		return result;

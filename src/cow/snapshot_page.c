@@ -44,24 +44,10 @@ static bool is_hole(const struct watched *w, uint64_t page)
 	       !(in & 1);
 }
 
-/*
- * Who reads a hole of a view waits for the engine, which must not for itself:
- * where swap hides holes there are none any more.
- */
-static void fill_hole(const struct watched *w, uint64_t page)
-{
-	while (sys_swap_is_used() && engine_uffd >= 0 &&
-	       uffd_zero(engine_uffd, (uintptr_t)w->at + page * PAGE_BYTES,
-			 PAGE_BYTES) == -EAGAIN)
-		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-}
-
 static struct content content_now(struct watched *w, uint64_t page)
 {
 	bool hole = page >= w->pages || is_hole(w, page);
 
-	if (w->present && !hole)
-		fill_hole(w, page);
 	return (struct content){.watched = hole ? NULL : w, .page = page};
 }
 
@@ -89,11 +75,15 @@ static struct content content_of(uint32_t snapshot, uint64_t page)
 	}
 }
 
-/* Where its memory can be read, in a mapping of the program's if there is one:
- * its page tables are there already. */
+/*
+ * Where its memory can be read: in a mapping of the program's if there is one,
+ * whose page tables are there already; but not a view's, for where somebody has
+ * just taken a page away the engine would wait for itself.
+ */
 static const char *readable(struct watched *w, uint64_t page)
 {
-	const struct watch_mapping *m = watch_of(w, page);
+	const struct watch_mapping *m =
+		w->present || w->fd ? NULL : watch_of(w, page);
 
 	return m ? (char *)m->start + (page - m->first) * PAGE_BYTES
 		 : w->at + page * PAGE_BYTES;
@@ -294,13 +284,8 @@ void page_own(struct watched *w, uint64_t page)
 void page_fill_plainly(struct watched *w, uint64_t page)
 {
 	struct content c = content_of(w->source, page);
-	char *to = w->at + page * PAGE_BYTES;
 
-	if (engine_uffd >= 0)
-		while (!put(w, (uintptr_t)to, &c))
-			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-	else
-		read_content(&c, to);
+	read_content(&c, w->at + page * PAGE_BYTES);
 	page_own(w, page);
 }
 

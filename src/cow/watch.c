@@ -553,25 +553,12 @@ int watch_follow(struct watched *w)
 
 int watch_register_all(void)
 {
-	long result = 0;
+	int result = 0;
 
-	for (struct watched *w = watched_all; w; w = w->next) {
-		struct uffd_range all = {(uintptr_t)w->at,
-					 (uintptr_t)w->at +
-						 w->pages * PAGE_BYTES};
-
-		if (w->present)
-			result = uffd_register(engine_uffd, all, UFFD_MISSING);
-		if (sys_failed(result))
-			return (int)result;
-	}
-	for (size_t i = 0; i < mappings.n; i++) {
+	for (size_t i = 0; !result && i < mappings.n; i++)
 		result = meet(mapping(i));
-		if (sys_failed(result))
-			return (int)result;
-	}
-	for (struct watched *w = watched_all; w; w = w->next)
+	for (struct watched *w = watched_all; !result && w; w = w->next)
 		if (w->armed)
 			memset(w->loose, 0, watch_bits_bytes(w));
-	return 0;
+	return result;
 }

@@ -105,6 +105,8 @@ int watch_register_all(void);
 struct watched *watched_new(uint32_t object, uint64_t size, bool is_view,
 			    int fd);
 int watched_get(uint32_t object, uint64_t size, int fd, struct watched **to);
+/* W's object has SIZE bytes now: what is new is watched from here on. */
+int watched_fit(struct watched *w, uint64_t size, int fd);
 struct watched *watched_of(uint32_t object);
 /* Whether what is mapped at ADDR is `at` of one that no child needs. */
 bool watch_hides(uintptr_t addr);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define SPARSE_BYTES (UINT64_C(256) << 20)
@@ -163,10 +164,66 @@ static int sweep(void *arg)
 bool watch_hides(uintptr_t addr)
 {
 	for (const struct watched *w = watched_all; w; w = w->next)
-		if (!w->history.newest && !w->present &&
+		if ((w->present ? !w->mappings : !w->history.newest) &&
 		    addr - (uintptr_t)w->at < w->pages * PAGE_BYTES)
 			return true;
 	return false;
+}
+
+/* BITS of OLD pages, as so many of W. */
+static uint64_t *bits_grown(const struct watched *w, const uint64_t *bits,
+			    size_t old_bytes)
+{
+	uint64_t *to = watched_bits(w);
+
+	if (to)
+		memcpy(to, bits, old_bytes);
+	return to;
+}
+
+struct growing {
+	struct watched *w;
+	uint64_t pages;
+	int fd; /* the engine's caller's */
+};
+
+/* All or nothing. */
+static int grow(void *arg)
+{
+	const struct growing *g = arg;
+	struct watched *w = g->w;
+	struct watched big = *w;
+	size_t old_bytes = watch_bits_bytes(w);
+	long at;
+
+	big.pages = g->pages;
+	big.loose = bits_grown(&big, w->loose, old_bytes);
+	at = map_hidden(big.pages * PAGE_BYTES, g->fd);
+	if (!big.loose || sys_failed(at) ||
+	    history_grow(&w->history, big.pages)) {
+		if (big.loose)
+			sys_munmap(big.loose, page_up(watch_bits_bytes(&big)));
+		if (!sys_failed(at))
+			sys_munmap((void *)at, big.pages * PAGE_BYTES);
+		return -ENOMEM;
+	}
+	sys_munmap(w->loose, page_up(old_bytes));
+	w->loose = big.loose;
+	sys_munmap(w->at, w->pages * PAGE_BYTES);
+	w->at = (char *)at;
+	w->is_whole = g->fd >= 0;
+	w->pages = big.pages;
+	watch_forget(w); /* to keep what they show anew */
+	return watch_follow(w);
+}
+
+int watched_fit(struct watched *w, uint64_t size, int fd)
+{
+	struct growing g = {w, page_up(size) / PAGE_BYTES, fd};
+
+	if (w->present || w->sink || g.pages <= w->pages)
+		return 0;
+	return engine_call(grow, &g);
 }
 
 int watched_get(uint32_t object, uint64_t size, int fd, struct watched **to)

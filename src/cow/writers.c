@@ -123,9 +123,9 @@ static void write_begin(void)
 	}
 }
 
-static uint64_t vec_bytes(const struct iovec *vec, long n)
+size_t cow_vec_bytes(const struct iovec *vec, long n)
 {
-	uint64_t sum = 0;
+	size_t sum = 0;
 
 	for (long i = 0; i < n; i++)
 		sum += vec[i].iov_len;
@@ -157,7 +157,7 @@ static void range_of(long nr, const long a[4], uint64_t *from, uint64_t *to)
 		break;
 	case SYS_writev:
 		*from = position((int)a[0]);
-		*to = *from + vec_bytes((void *)a[1], a[2]);
+		*to = *from + cow_vec_bytes((void *)a[1], a[2]);
 		break;
 	case SYS_pwrite64:
 		*from = (uint64_t)a[3];
@@ -165,7 +165,7 @@ static void range_of(long nr, const long a[4], uint64_t *from, uint64_t *to)
 		break;
 	case SYS_pwritev:
 		*from = (uint64_t)a[3];
-		*to = *from + vec_bytes((void *)a[1], a[2]);
+		*to = *from + cow_vec_bytes((void *)a[1], a[2]);
 		break;
 	case SYS_ftruncate:
 		*from = (uint64_t)a[1];
@@ -226,6 +226,25 @@ long cow_write(long nr, long a, long b, long c, long d)
 		return result;
 	errno = (int)-result;
 	return -1;
+}
+
+void cow_overwrites(int fd, const off_t *at, size_t len)
+{
+	uint64_t from = at ? (uint64_t)*at : position(fd);
+	struct sys_object file;
+	uint32_t id;
+
+	cow_settle();
+	guard_enter();
+	if (snapshot_any() && region_lock_take()) {
+		id = sys_failed(sys_object(fd, &file))
+			     ? 0
+			     : share_object_known(file.dev, file.ino);
+		if (id)
+			snapshot_preserve(id, from, from + len, false);
+		region_lock_drop();
+	}
+	guard_leave();
 }
 
 /* One fork at a time comes here: it has the map's lock. */

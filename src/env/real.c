@@ -166,6 +166,9 @@ void real_init(void)
 #define X(result, name, parameters, arguments, fd) LOOK_UP(name);
 	REAL_READS(X)
 #undef X
+#define X(result, name, ...) LOOK_UP(name);
+	REAL_TRANSFERS(X)
+#undef X
 	LOOK_UP(dl_iterate_phdr);
 	LOOK_UP(pthread_create);
 	LOOK_UP(malloc);

@@ -54,20 +54,35 @@ struct _IO_FILE;
 	X(ssize_t, preadv64v2,                                                 \
 	  (int fd, const struct iovec *v, int n, off_t at, int flags),         \
 	  (fd, v, n, at, flags), fd)                                           \
-	X(ssize_t, sendfile, (int to, int fd, off_t *at, size_t n),            \
-	  (to, fd, at, n), fd)                                                 \
-	X(ssize_t, sendfile64, (int to, int fd, off_t *at, size_t n),          \
-	  (to, fd, at, n), fd)                                                 \
-	X(ssize_t, splice,                                                     \
-	  (int fd, off_t *at, int to, off_t *to_at, size_t n, unsigned flags), \
-	  (fd, at, to, to_at, n, flags), fd)                                   \
-	X(ssize_t, copy_file_range,                                            \
-	  (int fd, off_t *at, int to, off_t *to_at, size_t n, unsigned flags), \
-	  (fd, at, to, to_at, n, flags), fd)                                   \
 	X(int, dup, (int fd), (fd), fd)                                        \
 	X(int, dup2, (int fd, int to), (fd, to), fd)                           \
 	X(int, dup3, (int fd, int to, int flags), (fd, to, flags), fd)         \
 	X(struct _IO_FILE *, fdopen, (int fd, const char *mode), (fd, mode), fd)
+
+/*
+ * What writes N bytes to descriptor TO, at *AT if that is not NULL, from
+ * another one or in a way of its own: X(result, name, parameters, arguments,
+ * the one that is read, TO, AT, N)
+ */
+#define REAL_TRANSFERS(X)                                                      \
+	X(ssize_t, sendfile, (int to, int fd, off_t *at, size_t n),            \
+	  (to, fd, at, n), fd, to, NULL, n)                                    \
+	X(ssize_t, sendfile64, (int to, int fd, off_t *at, size_t n),          \
+	  (to, fd, at, n), fd, to, NULL, n)                                    \
+	X(ssize_t, splice,                                                     \
+	  (int fd, off_t *at, int to, off_t *to_at, size_t n, unsigned flags), \
+	  (fd, at, to, to_at, n, flags), fd, to, to_at, n)                     \
+	X(ssize_t, copy_file_range,                                            \
+	  (int fd, off_t *at, int to, off_t *to_at, size_t n, unsigned flags), \
+	  (fd, at, to, to_at, n, flags), fd, to, to_at, n)                     \
+	X(ssize_t, pwritev2,                                                   \
+	  (int to, const struct iovec *v, int n, off_t at, int flags),         \
+	  (to, v, n, at, flags), -1, to, at < 0 ? NULL : &at,                  \
+	  cow_vec_bytes(v, n))                                                 \
+	X(ssize_t, pwritev64v2,                                                \
+	  (int to, const struct iovec *v, int n, off_t at, int flags),         \
+	  (to, v, n, at, flags), -1, to, at < 0 ? NULL : &at,                  \
+	  cow_vec_bytes(v, n))
 
 struct real {
 	void *(*mmap)(void *, size_t, int, int, int, off_t);
@@ -118,6 +133,9 @@ struct real {
 			struct timespec *);
 #define X(result, name, parameters, arguments, fd) result(*name) parameters;
 	REAL_READS(X)
+#undef X
+#define X(result, name, parameters, ...) result(*name) parameters;
+	REAL_TRANSFERS(X)
 #undef X
 	int (*dl_iterate_phdr)(int (*)(struct dl_phdr_info *, size_t, void *),
 			       void *);

@@ -2,7 +2,8 @@
 /*
  * Exported libc names that read what a descriptor leads to, or pass it on: in a
  * child whose copy is still being made, what has not come there yet would be a
- * hole.
+ * hole.  And those that write it otherwise than objects.c has it: snapshots
+ * keep what is there.
  */
 #include "cow/cow.h"
 #include "env/real.h"
@@ -23,4 +24,19 @@
 		return real.name arguments;        \
 	}
 REAL_READS(X)
+#undef X
+
+/* REAL_TRANSFERS lists them. */
+#define X(result, name, parameters, arguments, fd, to, at, n) \
+	result name parameters;                               \
+	EXPORT result name parameters                         \
+	{                                                     \
+		if (!real.name)                               \
+			real_init();                          \
+		cow_reads(fd);                                \
+		if (cow_guards(to))                           \
+			cow_overwrites(to, at, n);            \
+		return real.name arguments;                   \
+	}
+REAL_TRANSFERS(X)
 #undef X

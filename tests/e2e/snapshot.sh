@@ -118,6 +118,7 @@ test_forks() { snapshots snapshot_keep forks; }
 test_locked_memory() { snapshots snapshot_keep locked; }
 test_holes_of_views() { snapshots snapshot_keep holes; }
 test_no_proc() { snapshots snapshot_keep chroot; }
+test_memory_that_grows() { snapshots snapshot_keep grows; }
 test_released_twice() { snapshots snapshot_keep twice; }
 
 # The right to see writes goes: it is said, and nothing else.
