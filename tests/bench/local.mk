@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What scripts/bench measures; built on demand, never run by make check.
-bench_programs = tests/bench/fork tests/bench/heap tests/bench/heap_pages \
-	tests/bench/map tests/bench/measure tests/bench/vmas tests/bench/work
+bench_programs = tests/bench/cow tests/bench/fork tests/bench/heap \
+	tests/bench/heap_pages tests/bench/map tests/bench/measure \
+	tests/bench/vmas tests/bench/work
 EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs) tests/bench/lib_owner.so
+tests_bench_cow_SOURCES = tests/bench/cow.c tests/bench/cow.h \
+	tests/bench/cow_snapshots.c
+tests_bench_cow_LDADD = -lpthread
 tests_bench_fork_SOURCES = tests/bench/fork.c
 tests_bench_fork_LDADD = -lpthread
 tests_bench_heap_SOURCES = tests/bench/heap.c
