@@ -9,7 +9,8 @@
 #define MOST_MAPPINGS                                          \
 	16 /* printed a group; how many more are there is told \
 	    */
-#define TIME_BYTES 32
+#define TIME_BYTES 64
+#define LAZY_KIB (16 << 10) /* more may be copied lazily */
 
 /* What a fork copies in all. */
 struct sum {
@@ -42,12 +43,15 @@ static const char *time_text(char to[TIME_BYTES], uint64_t kib)
 {
 	double ms = fork_copy_ms(kib);
 
+	/* where the kernel permits that, see copy= */
+	const char *or_less = kib > LAZY_KIB ? ", less if it is lazy" : "";
+
 	if (ms < 0.1)
 		snprintf(to, TIME_BYTES, "less than 0.1 ms");
 	else if (ms < 1000)
-		snprintf(to, TIME_BYTES, "about %.1f ms", ms);
+		snprintf(to, TIME_BYTES, "about %.1f ms%s", ms, or_less);
 	else
-		snprintf(to, TIME_BYTES, "about %.1f s", ms / 1000);
+		snprintf(to, TIME_BYTES, "about %.1f s%s", ms / 1000, or_less);
 	return to;
 }
 
