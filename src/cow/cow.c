@@ -16,12 +16,15 @@
 #include "env/guard.h"
 #include "track/namer.h"
 #include "track/region.h"
+#include "track/registry.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+
+#define DRAIN_TRIES 50
 
 bool cow_always;
 
@@ -148,6 +151,19 @@ int cow_reserve_locked(struct cow_plan **to, bool late)
 	return result ? as_of_fork(result) : 0;
 }
 
+/* Of what has grown since it was watched the rest is to be held as well. */
+static void fit_watched(const struct cow_plan *plan)
+{
+	for (size_t i = 0; i < plan->objects.n; i++) {
+		const struct cow_object *o = COW_OBJECT(plan, i);
+		struct watched *w =
+			o->wanted && o->id ? watched_of(o->id) : NULL;
+
+		if (w)
+			watched_fit(w, o->size, o->old);
+	}
+}
+
 int cow_freeze(struct cow_plan *plan, bool locked)
 {
 	int result = 0;
@@ -163,7 +179,10 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 		result = cow_too_much(plan) ? -ENOMEM : 0;
 	}
 	if (!result) {
-		cow_hold();
+		fit_watched(plan);
+		result = snapshot_hold();
+	}
+	if (!result) {
 		cow_writers_hold(plan);
 		result = unlimited(cow_copy, plan);
 	}
@@ -291,9 +310,30 @@ unsigned cow_threads(void)
 	return (engine_uffd >= 0) + (cow_window_open && cow_window_child);
 }
 
+bool cow_alone(void)
+{
+	bool alone = sys_threads() <= 1;
+
+	if (alone || !cow_threads())
+		return alone;
+	/* the engine comes and goes with the lock held */
+	guard_enter();
+	if (region_lock_take()) {
+		alone = sys_threads() <= 1 + cow_threads();
+		region_lock_drop();
+	}
+	guard_leave();
+	return alone;
+}
+
 void cow_hold(void)
 {
 	snapshot_hold();
+}
+
+bool cow_holds(void)
+{
+	return snapshot_any();
 }
 
 void cow_release(void)
@@ -313,15 +353,33 @@ void cow_lose(void)
 		snapshot_lost();
 }
 
+/* The lock, and no window open; others wait for the lock no longer than that
+ * takes. */
+static bool lock_settled(void)
+{
+	for (int tries = 0; region_lock_take(); tries++) {
+		if (!cow_window_open)
+			return true;
+		if (tries >= DRAIN_TRIES) {
+			cow_drain();
+			return true;
+		}
+		region_lock_drop(); /* another thread has forked */
+		cow_drain();
+	}
+	return false;
+}
+
 /* DEED with the lock, where there are snapshots. */
 static void with_lock(void (*deed)(void))
 {
 	bool entered;
 
-	if (!snapshot_any())
+	/* a child of vfork() has its parent's engine, not its own */
+	if (!snapshot_any() || sys_getpid() != anonshim_registry->pid)
 		return;
 	entered = guard_enter_once();
-	if (region_lock_take()) {
+	if (lock_settled()) {
 		deed();
 		region_lock_drop();
 	}
@@ -345,27 +403,46 @@ void cow_end(void)
 	with_lock(snapshot_end);
 }
 
-void cow_removes(void *addr, size_t len)
+/* DEED for what each object shows of [START, END). */
+static void for_shares(uintptr_t start, uintptr_t end,
+		       void (*deed)(uint32_t object, uint64_t from,
+				    uint64_t to))
+{
+	const struct share *s;
+
+	for (uintptr_t at = start;
+	     at < end && (s = share_at_or_above(at)) && s->start < end;
+	     at = s->end)
+		deed(s->object,
+		     (s->start > start ? s->start : start) + s->delta,
+		     (s->end < end ? s->end : end) + s->delta);
+}
+
+static void preserve(uint32_t object, uint64_t from, uint64_t to)
+{
+	snapshot_preserve(object, from, to, true);
+}
+
+int cow_remove(void *addr, size_t len)
 {
 	uintptr_t start = (uintptr_t)addr;
 	uintptr_t end = page_up(start + len);
-	const struct share *s;
-	bool entered;
+	bool any = snapshot_any() && end >= start;
+	bool entered = any && guard_enter_once();
+	bool locked = any && region_lock_take();
+	long result;
 
 	cow_drain();
-	if (!snapshot_any() || end < start)
-		return;
-	entered = guard_enter_once();
-	if (region_lock_take()) {
-		for (uintptr_t at = start;
-		     at < end && (s = share_at_or_above(at)) && s->start < end;
-		     at = s->end)
-			snapshot_preserve(
-				s->object,
-				(s->start > start ? s->start : start) +
-					s->delta,
-				(s->end < end ? s->end : end) + s->delta, true);
+	if (locked)
+		for_shares(start, end, preserve);
+	result = sys_madvise(addr, len, MADV_REMOVE);
+	if (locked && !sys_failed(result))
+		for_shares(start, end, snapshot_removed);
+	if (locked)
 		region_lock_drop();
-	}
 	guard_leave_once(entered);
+	if (!sys_failed(result))
+		return 0;
+	errno = (int)-result;
+	return -1;
 }

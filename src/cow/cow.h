@@ -101,8 +101,10 @@ static inline void cow_reads(int fd)
 		cow_reads_slowly(fd);
 }
 
-/* Threads of the shim's own that this process has. */
+/* Threads of the shim's own that this process has; with the map's lock held. */
 unsigned cow_threads(void);
+/* Whether this thread is the only one but for those. */
+bool cow_alone(void);
 
 /* Undo all and free PLAN; cow_child() does. */
 void cow_free(struct cow_plan *plan);
@@ -149,6 +151,7 @@ void cow_forked(void);
  * cow_child().
  */
 void cow_hold(void);
+bool cow_holds(void); /* whether it does anything */
 void cow_release(void);
 void cow_renew(void);
 /* In a child for which nobody called cow_hold(). */
@@ -163,8 +166,8 @@ void cow_resume(void);
 /* Nor has it one from here on. */
 void cow_end(void);
 
-/* madvise() is about to take the memory of LEN bytes at ADDR away. */
-void cow_removes(void *addr, size_t len);
+/* madvise(ADDR, LEN, MADV_REMOVE) as libc does it. */
+int cow_remove(void *addr, size_t len);
 
 /* What cow_freeze() returned last. */
 int cow_error(const struct cow_plan *plan);

@@ -77,7 +77,8 @@ static void finish(void)
 static void pass(struct uffd_range page, bool is_protected)
 {
 	if (is_protected) {
-		uffd_lift(engine_uffd, page);
+		if (uffd_lift(engine_uffd, page))
+			uffd_wake(engine_uffd, page);
 		return;
 	}
 	let_pass((char *)page.start);
@@ -280,19 +281,21 @@ void engine_stop(void)
 {
 	if (engine_uffd < 0)
 		return;
-	while (!engine.quit)
-		engine_call(quit, NULL);
+	while (!engine.quit && engine_call(quit, NULL) != -EPERM) {
+	}
 	thread_wait(&engine.thread);
 	engine_uffd = -1;
 }
 
 static int hold(void *arg)
 {
+	int result = 0;
+
 	(void)arg;
-	for (struct watched *w = watched_all; w; w = w->next)
-		watch_arm(w);
-	engine_held = true;
-	return 0;
+	for (struct watched *w = watched_all; !result && w; w = w->next)
+		result = watch_arm(w);
+	engine_held = !result;
+	return result;
 }
 
 static int release(void *arg)
@@ -305,10 +308,9 @@ static int release(void *arg)
 	return 0;
 }
 
-void engine_hold(void)
+int engine_hold(void)
 {
-	if (engine_uffd >= 0 && !engine_held)
-		engine_call(hold, NULL);
+	return engine_uffd >= 0 && !engine_held ? engine_call(hold, NULL) : 0;
 }
 
 void engine_release(void)
@@ -320,7 +322,6 @@ void engine_release(void)
 void engine_forget(void)
 {
 	thread_forget(&engine.thread);
-	page_disown_owed();
 	engine_uffd = -1;
 	engine_held = false;
 }

@@ -45,7 +45,7 @@ void engine_serve(void);
 
 /* Without the lock: have it close the window that is open (lazy.h). */
 void engine_finish(void);
-/* There is one from now on. */
+/* In its thread: there is one from now on. */
 void engine_expect_finish(void);
 
 /*
@@ -58,7 +58,7 @@ void engine_stop(void);
  * Until it is released nobody writes to watched memory, and nothing that it has
  * changes: around a fork.
  */
-void engine_hold(void);
+int engine_hold(void); /* -errno: that cannot be had */
 void engine_release(void);
 
 /* In a child of fork, which it did not come to: nothing runs. */

@@ -140,6 +140,8 @@ static int open_window(void *arg)
 	plan->next = windows;
 	windows = plan;
 	n_windows++;
+	engine_expect_finish();
+	cow_window_open = true;
 	sinks_set(plan, sink_add);
 	engine_poll(plan->pipe[0], close_window, plan);
 	return 0;
@@ -168,9 +170,7 @@ bool cow_lazy_parent(struct cow_plan *plan)
 		return false;
 	}
 	hand_over(plan, &a);
-	engine_expect_finish();
 	cow_window_child = false;
-	cow_window_open = true;
 	engine_call(open_window, plan);
 	return true;
 }

@@ -35,6 +35,25 @@ static bool is_closed_on_exec(const struct cow_plan *plan, uint32_t object)
 	return true;
 }
 
+/* Whether all of its mappings are recorded, for only those are watched. */
+static bool is_known(const struct cow_plan *plan, uint32_t object)
+{
+	const struct cow_object *o = COW_OBJECT(plan, object);
+
+	for (size_t i = 0; i < plan->maps.n; i++) {
+		const struct cow_map *m = COW_MAP(plan, i);
+		const struct share *s;
+
+		for (uintptr_t at = m->start;
+		     m->object == object && at < m->end; at = s->end) {
+			s = share_at_or_above(at);
+			if (!s || s->start > at || s->object != o->id)
+				return false;
+		}
+	}
+	return true;
+}
+
 /* What is little is copied sooner than it is made ready. */
 static bool is_worth_it(const struct cow_object *o)
 {
@@ -54,7 +73,7 @@ static bool wants_lazy(const struct cow_plan *plan, uint32_t object)
 	const struct watched *w;
 
 	if (!o->wanted || !o->id || !is_worth_it(o) || !is_shmem(o) ||
-	    o->old_borrowed)
+	    o->old_borrowed || !is_known(plan, object))
 		return false;
 	w = watched_of(o->id);
 	if (w && (w->history.newest || w->present))

@@ -136,7 +136,14 @@ static int reserve(uint64_t versions)
 int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id)
 {
 	struct taking t = {0};
+	const struct share *s = share_at_or_above((uintptr_t)&t);
 	int result = lost ? -EPERM : engine_start();
+
+	/* this thread's stack is no memory to take one of */
+	if (s && s->start <= (uintptr_t)&t && s->object == object)
+		return -EINVAL;
+	if (share_object_at(object)->flags & OBJECT_HUGE)
+		return -EINVAL;
 
 	if (!result)
 		result = watched_get(object, size, fd, &t.w);
@@ -373,9 +380,21 @@ static int preserve(void *arg)
 		lazy_yield(w, p->from * PAGE_BYTES, to * PAGE_BYTES);
 	for (uint64_t page = p->from; page < to; page++) {
 		page_save(w, page);
-		page_own(w, page);
-		if (p->removes) /* and with it its protection */
-			bit_set(w->loose, page);
+		if (!p->removes)
+			page_own(w, page);
+	}
+	return 0;
+}
+
+/* What has gone took its protection along. */
+static int removed(void *arg)
+{
+	const struct preserving *p = arg;
+
+	for (uint64_t page = p->from; page < p->to && page < p->w->pages;
+	     page++) {
+		page_own(p->w, page);
+		bit_set(p->w->loose, page);
 	}
 	return 0;
 }
@@ -390,6 +409,18 @@ int snapshot_preserve(uint32_t object, uint64_t from, uint64_t to, bool removes)
 	};
 
 	return p.w ? engine_call(preserve, &p) : 0;
+}
+
+void snapshot_removed(uint32_t object, uint64_t from, uint64_t to)
+{
+	struct preserving p = {
+		.w = watched_of(object),
+		.from = from / PAGE_BYTES,
+		.to = page_up(to) / PAGE_BYTES,
+	};
+
+	if (p.w)
+		engine_call(removed, &p);
 }
 
 struct snapshot_sums snapshot_sums(void)
@@ -469,9 +500,22 @@ bool snapshot_any(void)
 	return watched_all || engine_uffd >= 0;
 }
 
-void snapshot_hold(void)
+/* Who has his stack there would wait for himself. */
+static bool is_on_watched(void)
 {
-	engine_hold();
+	static bool said;
+	char here;
+
+	if (!watch_at((uintptr_t)&here))
+		return false;
+	log_once(&said, "snapshots: the stack that forks lies in their memory; "
+			"what is written meanwhile is not held");
+	return true;
+}
+
+int snapshot_hold(void)
+{
+	return engine_uffd >= 0 && is_on_watched() ? 0 : engine_hold();
 }
 
 void snapshot_parent(void)
@@ -495,6 +539,7 @@ static void forget_forks(void)
 void snapshot_child(void)
 {
 	engine_forget();
+	page_fill_owed();
 	lazy_parent_forget();
 	fds_forget();
 	forget_forks();
@@ -505,6 +550,8 @@ void snapshot_child(void)
 void snapshot_lost(void)
 {
 	engine_forget();
+	lazy_parent_forget();
+	watch_forget_all();
 	watched_all = NULL;
 	lost = true;
 }

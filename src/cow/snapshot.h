@@ -61,6 +61,8 @@ int snapshot_watch(uint32_t object, int *fd);
  * REMOVES them, for which no window may be open. */
 int snapshot_preserve(uint32_t object, uint64_t from, uint64_t to,
 		      bool removes);
+/* And they are gone; the lock was not dropped meanwhile. */
+void snapshot_removed(uint32_t object, uint64_t from, uint64_t to);
 
 struct snapshot_sums {
 	uint64_t snapshots;
@@ -71,7 +73,7 @@ struct snapshot_sums {
 struct snapshot_sums snapshot_sums(void);
 
 /* Around a fork; the child's copies of watched memory are in place. */
-void snapshot_hold(void);
+int snapshot_hold(void);
 void snapshot_parent(void);
 void snapshot_child(void);
 /* In a child that nobody prepared: what its parent had is not known. */

@@ -209,8 +209,9 @@ static long put_page(const struct watched *w, uintptr_t to, const void *from)
 				   PAGE_BYTES);
 }
 
-/* Put C there.  False: there is no memory. */
-static bool put(const struct watched *w, uintptr_t to, const struct content *c)
+/* Put C there.  False: there is no memory; *GONE: nobody waits there now. */
+static bool put(const struct watched *w, uintptr_t to, const struct content *c,
+		bool *gone)
 {
 	const char *from = c->saved;
 	long done;
@@ -227,7 +228,8 @@ static bool put(const struct watched *w, uintptr_t to, const struct content *c)
 		if (done == -EFAULT)
 			done = put_page(w, to, zeros);
 	} while (done == -EAGAIN);
-	return !sys_failed(done) || done == -EEXIST;
+	*gone = done == -ENOENT || done == -ESRCH;
+	return *gone || !sys_failed(done) || done == -EEXIST;
 }
 
 /* Pages put while a fork is under way: the child's copy may not have them. */
@@ -255,8 +257,11 @@ void page_own_owed(void)
 	owed.n = 0;
 }
 
-void page_disown_owed(void)
+void page_fill_owed(void)
 {
+	for (size_t i = 0; i < owed.n; i++)
+		page_fill_plainly(COW_AT(&owed, owed_page, i)->watched,
+				  COW_AT(&owed, owed_page, i)->page);
 	owed.n = 0;
 }
 
@@ -266,10 +271,11 @@ static void fill(struct watched *w, uint64_t page, uintptr_t addr)
 	struct content c = bit_get(w->present, page)
 				   ? (struct content){.page = page}
 				   : content_of(w->source, page);
+	bool gone;
 
-	while (!put(w, page_down(addr), &c))
+	while (!put(w, page_down(addr), &c, &gone))
 		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-	if (!engine_held || !owe(w, page))
+	if (!gone && (!engine_held || !owe(w, page)))
 		page_own(w, page);
 }
 
@@ -281,11 +287,19 @@ void page_own(struct watched *w, uint64_t page)
 	page_views++;
 }
 
+/* Whoever looks sees nothing, and waits, or all. */
 void page_fill_plainly(struct watched *w, uint64_t page)
 {
+	const struct watch_mapping *m =
+		engine_uffd >= 0 ? watch_of(w, page) : NULL;
 	struct content c = content_of(w->source, page);
+	bool gone = !m;
 
-	read_content(&c, w->at + page * PAGE_BYTES);
+	while (m &&
+	       !put(w, m->start + (page - m->first) * PAGE_BYTES, &c, &gone))
+		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	if (gone)
+		read_content(&c, w->at + page * PAGE_BYTES);
 	page_own(w, page);
 }
 

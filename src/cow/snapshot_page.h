@@ -22,10 +22,10 @@ void page_notify(struct watched *w);
 void page_unnotify(struct watched *w);
 /* PAGE is W's own from here on, if that is a view; a hole is zeros. */
 void page_own(struct watched *w, uint64_t page);
-/* Those put while the engine was held are, in who forked; in the child they are
- * not. */
+/* Those put while the engine was held are, in who forked; the child's copy may
+ * lack them. */
 void page_own_owed(void);
-void page_disown_owed(void);
+void page_fill_owed(void);
 /* Put what view W shows on PAGE there, where nobody asked for it. */
 void page_fill_plainly(struct watched *w, uint64_t page);
 

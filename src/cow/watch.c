@@ -136,16 +136,19 @@ static long protect_by_halves(struct uffd_range range, unsigned *tries)
 	long result = uffd_protect(engine_uffd, range);
 	struct uffd_range half = range;
 
-	if (result != -ENOENT || range.end - range.start <= PAGE_BYTES ||
-	    !*tries)
+	if (result != -ENOENT || range.end - range.start <= PAGE_BYTES)
 		return result;
+	if (!*tries)
+		return -ENOMEM;
 	--*tries;
 	half.end = page_down(range.start + (range.end - range.start) / 2);
-	protect_by_halves(half, tries);
+	result = protect_by_halves(half, tries);
+	if (result == -ENOMEM)
+		return result;
 	half.start = half.end;
 	half.end = range.end;
-	protect_by_halves(half, tries);
-	return 0;
+	result = protect_by_halves(half, tries);
+	return result == -ENOENT ? 0 : result;
 }
 
 /* Kernels before 6.5 take one VMA at a time. */
@@ -332,7 +335,12 @@ void watch_lift(struct watched *w, uintptr_t addr, uint64_t pages)
 	range.end += pages * PAGE_BYTES;
 	for (uint64_t i = 0; i < pages; i++)
 		bit_set(w->loose, page + i);
-	uffd_lift(engine_uffd, range);
+	/* kernels before 6.5 take one VMA at a time; who waits looks again */
+	if (!uffd_lift(engine_uffd, range))
+		return;
+	range.end = range.start + PAGE_BYTES;
+	if (uffd_lift(engine_uffd, range))
+		uffd_wake(engine_uffd, range);
 }
 
 void watch_make_page(struct watched *w, uintptr_t addr)
@@ -386,6 +394,11 @@ void watch_forget(struct watched *w)
 			erase(i);
 }
 
+void watch_forget_all(void)
+{
+	mappings.n = 0;
+}
+
 static int insert(const struct watch_mapping *m)
 {
 	size_t i = find(m->start);
@@ -413,7 +426,7 @@ static int meet(const struct watch_mapping *m)
 		return 0;
 	if (!sys_failed(result) && m->watched->armed)
 		result = m->watched->fd ? protect_data(m->watched)
-					: uffd_protect(engine_uffd, range);
+					: protect(range);
 	return sys_failed(result) ? (int)result : 0;
 }
 
@@ -433,6 +446,7 @@ static int keep(const struct watched *w, const struct share *s)
 		       w->at + offset);
 	if (!sys_failed(p))
 		p = sys_call(SYS_mprotect, p, (long)len, PROT_READ, 0, 0, 0);
+	sys_madvise(w->at + offset, len, MADV_DOFORK);
 	return sys_failed(p) ? -ENOMEM : 0;
 }
 

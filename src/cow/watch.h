@@ -91,8 +91,9 @@ const struct watch_mapping *watch_of(struct watched *w, uint64_t page);
 
 /* W's object is mapped where share.h says now.  Returns 0 or -errno. */
 int watch_follow(struct watched *w);
-/* Its mappings are nobody's. */
+/* Its mappings are nobody's, or all are. */
 void watch_forget(struct watched *w);
+void watch_forget_all(void);
 /* With a new userfaultfd, or in a child: register all anew. */
 int watch_register_all(void);
 

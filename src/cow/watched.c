@@ -181,6 +181,19 @@ static uint64_t *bits_grown(const struct watched *w, const uint64_t *bits,
 	return to;
 }
 
+/* Several VMAs move at once since 6.17. */
+static void move_by_halves(char *from, char *to, size_t bytes)
+{
+	size_t half = page_down(bytes / 2);
+
+	if (!sys_failed(sys_mremap(from, bytes, bytes,
+				   MREMAP_MAYMOVE | MREMAP_FIXED, to)) ||
+	    bytes <= PAGE_BYTES)
+		return;
+	move_by_halves(from, to, half);
+	move_by_halves(from + half, to + half, bytes - half);
+}
+
 struct growing {
 	struct watched *w;
 	uint64_t pages;
@@ -209,7 +222,10 @@ static int grow(void *arg)
 	}
 	sys_munmap(w->loose, page_up(old_bytes));
 	w->loose = big.loose;
-	sys_munmap(w->at, w->pages * PAGE_BYTES);
+	if (g->fd < 0) /* also what is mapped nowhere else any more */
+		move_by_halves(w->at, (char *)at, w->pages * PAGE_BYTES);
+	else
+		sys_munmap(w->at, w->pages * PAGE_BYTES);
 	w->at = (char *)at;
 	w->is_whole = g->fd >= 0;
 	w->pages = big.pages;

@@ -179,46 +179,54 @@ static void range_of(long nr, const long a[4], uint64_t *from, uint64_t *to)
 	}
 }
 
-static bool removes(long nr)
+/* Whether call NR may take memory away; most of fallocate() makes some. */
+static bool removes(long nr, long mode)
 {
-	return nr == SYS_ftruncate || nr == SYS_fallocate;
+	return nr == SYS_ftruncate ||
+	       (nr == SYS_fallocate &&
+		mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE));
 }
 
 /* Snapshots keep what FD's object is; with the lock, which the write needs too
  * or the next snapshot would come in between. */
-static void preserve(long nr, const long a[4])
+static uint32_t preserve(long nr, const long a[4], uint64_t *from, uint64_t *to)
 {
 	struct sys_object file;
-	uint64_t from;
-	uint64_t to;
 	uint32_t id;
 
 	if (sys_failed(sys_object((int)a[0], &file)))
-		return;
+		return 0;
 	id = share_object_known(file.dev, file.ino);
-	if (!id || !(share_object_at(id)->flags & OBJECT_WATCHED))
-		return;
-	range_of(nr, a, &from, &to);
-	snapshot_preserve(id, from, to, removes(nr));
+	if (!id || !(share_object_at(id)->flags & OBJECT_WATCHED) ||
+	    (nr == SYS_fallocate && !removes(nr, a[1])))
+		return 0;
+	range_of(nr, a, from, to);
+	snapshot_preserve(id, *from, *to, removes(nr, a[1]));
+	return id;
 }
 
 long cow_write(long nr, long a, long b, long c, long d)
 {
 	const long args[4] = {a, b, c, d};
+	uint64_t from;
+	uint64_t to;
+	uint32_t id = 0;
 	bool locked;
 	long result;
 
 	/* what is not there yet would come over it, and memory that is taken
 	 * away takes its protection along */
-	if (cow_window_child || removes(nr))
+	if (cow_window_child || removes(nr, b))
 		cow_drain();
 	guard_enter();
 	locked = snapshot_any() && region_lock_take();
 	if (locked)
-		preserve(nr, args);
+		id = preserve(nr, args, &from, &to);
 	write_begin();
 	result = sys_call(nr, a, b, c, d, 0, 0);
 	__atomic_fetch_sub(&writing, 1, __ATOMIC_RELEASE);
+	if (id && removes(nr, b) && !sys_failed(result))
+		snapshot_removed(id, from, to);
 	if (locked)
 		region_lock_drop();
 	guard_leave();

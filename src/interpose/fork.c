@@ -56,7 +56,8 @@ static void plan_late(void)
  */
 static void files_hold(void)
 {
-	if (!forking.plan || !real.files_lock || !real.files_unlock)
+	if ((!forking.plan && !cow_holds()) || !real.files_lock ||
+	    !real.files_unlock)
 		return;
 	real.files_lock();
 	forking.files = true;
@@ -89,7 +90,7 @@ static void parent(void)
 	/* first: others wait to write */
 	if (forking.plan && cow_parent(forking.plan))
 		forking.plan = NULL;
-	if (guard.fork_map)
+	if (guard.fork_map || forking.quiet)
 		cow_release();
 	if (forking.plan && !forking.planned) {
 		cow_free(forking.plan);
@@ -169,7 +170,7 @@ static void forking_end_child(void)
 static int plan_begin(struct forking *outer, bool runs_handlers)
 {
 	bool late =
-		sys_threads() > 1 + cow_threads() ||
+		!cow_alone() ||
 		(runs_handlers && __atomic_load_n(&handlers, __ATOMIC_RELAXED));
 	int result;
 
@@ -191,6 +192,9 @@ static int plan_begin(struct forking *outer, bool runs_handlers)
 static int plan_end(const struct forking *outer)
 {
 	int result = 0;
+
+	if (forking.quiet) /* its handlers may not have run */
+		cow_release();
 
 	if (forking.plan) {
 		result = cow_error(forking.plan);

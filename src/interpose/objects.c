@@ -60,7 +60,7 @@ EXPORT int madvise(void *addr, size_t len, int advice)
 	if (!real.madvise)
 		real_init();
 	if (__builtin_expect(advice == MADV_REMOVE, 0))
-		cow_removes(addr, len);
+		return cow_remove(addr, len);
 	objects_advised(addr, len, advice);
 	return real.madvise(addr, len, advice);
 }
@@ -269,8 +269,10 @@ bool objects_written_by_syscall(long nr, const long a[6], long *result)
 
 	if (nr == SYS_sendmsg && cow_window_open)
 		objects_sent((const void *)a[1]);
-	if (nr == SYS_madvise && a[2] == MADV_REMOVE)
-		cow_removes((void *)a[0], (size_t)a[1]);
+	if (nr == SYS_madvise && a[2] == MADV_REMOVE) {
+		*result = cow_remove((void *)a[0], (size_t)a[1]);
+		return true;
+	}
 	if (!writes || !cow_guards((int)a[0]))
 		return false;
 	*result = cow_write(nr, a[0], a[1], a[2], a[3]);

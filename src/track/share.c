@@ -493,8 +493,9 @@ void share_copy(uintptr_t from, size_t len, uintptr_t to, bool moved)
 		if (s.end > from + len)
 			s.end = from + len;
 		done = s.end;
-		if (moved)
-			share_clear_slowly(s.start, s.end);
+		share_clear_slowly(s.start, s.end);
+		if (!moved) /* it stays, and what it showed there has gone */
+			share_add(s.start, s.end, s.start + s.delta, s.object);
 		share_add(s.start - from + to, s.end - from + to,
 			  s.start + s.delta, s.object);
 	}
