@@ -10,6 +10,7 @@
 #ifndef ANONSHIM_BASE_THREAD_H
 #define ANONSHIM_BASE_THREAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,11 @@ int thread_start(struct thread *t, void (*function)(void *), void *arg);
  * for those that are threads of this kind themselves.
  */
 int thread_start_helper(struct thread *t, void (*function)(void *), void *arg);
+
+static inline bool thread_is_alive(const struct thread *t)
+{
+	return __atomic_load_n(&t->alive, __ATOMIC_ACQUIRE);
+}
 
 /* Wait until T has ended. */
 void thread_wait(struct thread *t);

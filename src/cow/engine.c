@@ -281,8 +281,8 @@ void engine_stop(void)
 {
 	if (engine_uffd < 0)
 		return;
-	while (!engine.quit && engine_call(quit, NULL) != -EPERM) {
-	}
+	while (!engine.quit && thread_is_alive(&engine.thread))
+		engine_call(quit, NULL);
 	thread_wait(&engine.thread);
 	engine_uffd = -1;
 }
