@@ -21,12 +21,13 @@ cow_levels=(1 10 100 1000 10000)
 cow_level_columns=7
 
 # Who takes turns: the shim's options, or - without it, how memory is, and how
-# many forks at most. To copy at once takes long, and as long each time.
+# many forks at most. To copy at once takes long, and as long each time. What is
+# mapped once, and so has no alias, is copied because of its name.
 declare -A cow_ways=(
 	[native]="- private"
 	[plain]="- plain"
-	[eager]="fork=all,copy=eager shared 1"
-	[anonshim]="fork=all,copy=lazy shared"
+	[eager]="private=bench,copy=eager shared 1"
+	[anonshim]="private=bench,copy=lazy shared"
 	[copy]="- copy"
 	[private]="- private"
 )
