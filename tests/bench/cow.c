@@ -39,7 +39,7 @@
 #include <unistd.h>
 
 #define FORKS_MAX 9
-#define FORKS_BYTES (2048ul << 20) /* of each, more or less */
+#define FORKS_BYTES (1024ul << 20) /* of each, more or less */
 #define ONE_PERCENT 100
 #define SETTLE_US 50000
 #define TRIES 20
@@ -151,7 +151,8 @@ static void prepare(void)
 {
 	int fd = asked.how == HOW_SHARED ? new_memfd(asked.bytes) : -1;
 
-	warm(asked.bytes / 8 * 17);
+	/* once for itself, once for a child, and some for page tables */
+	warm(asked.bytes / 8 * (fd < 0 ? 9 : 17));
 	if (fd < 0)
 		asked.aliases = 1;
 	for (int i = 0; i < asked.aliases; i++)
