@@ -16,9 +16,9 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#define STRIDE UINT64_C(16) /* pages */
-#define STRIDE_FAULTS 256   /* after so many it doubles */
-#define STRIDE_DOUBLINGS 9
+#define STRIDE_MAX UINT64_C(512) /* pages in a row */
+#define STRIDE_FAULTS 4096	 /* after so many it doubles */
+#define STRIDE_SHIFT 13
 #define RELAX_FAULTS 1024
 
 uint64_t page_views;
@@ -139,16 +139,20 @@ void page_save(struct watched *w, uint64_t page)
 }
 
 /*
- * Pages to lift at once where nobody wants to know: few, so that the next fork
- * or snapshot need not protect all anew; but who goes on writing is to be left
- * alone.
+ * Pages to lift at once where nobody wants to know.  One, so that the next fork
+ * or snapshot need not protect all anew; more where the writes go on in a row;
+ * and who goes on writing anywhere is to be left alone in the end.
  */
-static uint64_t stride_of(const struct watched *w)
+static uint64_t stride_of(struct watched *w, uint64_t page)
 {
-	uint64_t times = w->faults / STRIDE_FAULTS;
+	uint64_t often = w->faults / STRIDE_FAULTS;
+	uint64_t least = UINT64_C(1)
+			 << (often < STRIDE_SHIFT ? often : STRIDE_SHIFT);
 
-	return times >= STRIDE_DOUBLINGS ? STRIDE << STRIDE_DOUBLINGS
-					 : STRIDE << times;
+	w->stride = w->stride && page == w->next_page ? w->stride * 2 : 1;
+	if (w->stride > STRIDE_MAX)
+		w->stride = STRIDE_MAX;
+	return w->stride > least ? w->stride : least;
 }
 
 /* What a lazy copy has been given goes through at once. */
@@ -190,8 +194,10 @@ void snapshot_save(const struct watch_mapping *m, uintptr_t addr)
 		return;
 	}
 	n = (m->end - page_down(addr)) / PAGE_BYTES;
-	stride = stride_of(w);
-	watch_lift(w, addr, n < stride ? n : stride);
+	stride = stride_of(w, page);
+	n = n < stride ? n : stride;
+	watch_lift(w, addr, n);
+	w->next_page = page + n;
 	w->faults++;
 }
 

@@ -37,8 +37,10 @@ struct watched {
 	int fd; /* the engine's; not 0: most are holes, where touching faults */
 	size_t mappings;
 	size_t hint; /* one of them, perhaps; watch.c's */
-	uint64_t
-		faults; /* since it was armed, of which nobody wanted to know */
+	/* of lifting where nobody wants to know, see snapshot_page.c */
+	uint64_t stride;
+	uint64_t next_page;
+	uint64_t faults; /* since it was armed */
 	struct history history;
 	struct cow_object *sink; /* see lazy.h; NULL: no window is open */
 	int notify; /* the engine's, of a pipe: the first write; 0: nobody */
