@@ -155,21 +155,46 @@ static uint64_t stride_of(struct watched *w, uint64_t page)
 	return w->stride > least ? w->stride : least;
 }
 
-/* What a lazy copy has been given goes through at once. */
-static void lift_block(const struct watch_mapping *m, uintptr_t addr)
-{
-	const uint64_t block = COW_BLOCK_BYTES / PAGE_BYTES;
-	uint64_t page = m->first + (addr - m->start) / PAGE_BYTES;
-	uint64_t from = page - page % block;
-	uint64_t to = from + block;
-	uint64_t last = m->first + (m->end - m->start) / PAGE_BYTES;
+#define BLOCK_PAGES (COW_BLOCK_BYTES / PAGE_BYTES)
+#define BLOCKS_MAX 16 /* in a row */
 
+/* Pages from FROM on that a lazy copy is given at once: blocks without holes.
+ */
+static uint64_t give_blocks(struct watched *w, uint64_t from, uint64_t blocks)
+{
+	uint64_t to = from + BLOCK_PAGES;
+
+	for (; --blocks && to < w->pages &&
+	       !lazy_has_holes(w->sink, to * PAGE_BYTES);
+	     to += BLOCK_PAGES)
+		lazy_yield(w, to * PAGE_BYTES, (to + 1) * PAGE_BYTES);
+	return to;
+}
+
+/* PAGE, at ADDR in M, was given to lazy copies, and what is given along with it
+ * goes through at once: more where the writes go on in a row. */
+static void lift_blocks(const struct watch_mapping *m, uintptr_t addr,
+			uint64_t page)
+{
+	struct watched *w = m->watched;
+	uint64_t from = page - page % BLOCK_PAGES;
+	uint64_t last = m->first + (m->end - m->start) / PAGE_BYTES;
+	uint64_t to;
+
+	if (lazy_has_holes(w->sink, page * PAGE_BYTES)) {
+		watch_lift(w, addr, 1);
+		return;
+	}
+	w->stride = w->stride && from == w->next_page ? w->stride * 2 : 1;
+	if (w->stride > BLOCKS_MAX)
+		w->stride = BLOCKS_MAX;
+	to = give_blocks(w, from, w->stride);
+	w->next_page = to;
 	if (from < m->first)
 		from = m->first;
 	if (to > last)
 		to = last;
-	watch_lift(m->watched, m->start + (from - m->first) * PAGE_BYTES,
-		   to - from);
+	watch_lift(w, m->start + (from - m->first) * PAGE_BYTES, to - from);
 }
 
 void snapshot_save(const struct watch_mapping *m, uintptr_t addr)
@@ -187,10 +212,7 @@ void snapshot_save(const struct watch_mapping *m, uintptr_t addr)
 		return;
 	}
 	if (w->sink) {
-		if (lazy_has_holes(w->sink, page * PAGE_BYTES))
-			watch_lift(w, addr, 1);
-		else
-			lift_block(m, addr);
+		lift_blocks(m, addr, page);
 		return;
 	}
 	n = (m->end - page_down(addr)) / PAGE_BYTES;
