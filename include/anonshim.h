@@ -208,8 +208,10 @@ int anonshim_region_fd(void *region, int *fd) ANONSHIM_WEAK;
  * writes through them: read(2), O_DIRECT, io_uring without registered buffers,
  * process_vm_writev(2); and write(2) and the like on a descriptor,
  * ftruncate(2), madvise(MADV_REMOVE), if they are libc's functions.  Not
- * noticed: other processes, and what writes to memory that was pinned before
- * (buffers registered with io_uring, RDMA).  A page that this process mapped
+ * noticed: stdio on such a descriptor, truncate(2), other processes, and what
+ * writes to memory that was pinned before (buffers registered with io_uring,
+ * RDMA).  Where the process changes its user, group or namespaces while others
+ * of its threads run, all that snapshots see is copied first.  A page that this process mapped
  * nowhere when it was seen first reads as zeros.
  *
  * A child of fork() has its parent's snapshots and views, as long as the memory
@@ -283,7 +285,8 @@ int anonshim_snapshot_changes(uint64_t since, uint64_t until, uint64_t from,
  * A descriptor that becomes readable when the region is written for the first
  * time since its last snapshot; a snapshot taken makes it unreadable.  The
  * caller's to close; of more than one the last is served.  It is this
- * process's: nothing a child writes shows up there.
+ * process's: nothing a child writes shows up there.  It ends, as a pipe does,
+ * where the process changes its user, group or namespaces.
  *
  * REGION	an address in any mapping of memory with a live snapshot
  * FD	out: for poll(2) and the like, closed on exec
