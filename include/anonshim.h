@@ -211,8 +211,8 @@ int anonshim_region_fd(void *region, int *fd) ANONSHIM_WEAK;
  * noticed: stdio on such a descriptor, truncate(2), other processes, and what
  * writes to memory that was pinned before (buffers registered with io_uring,
  * RDMA).  Where the process changes its user, group or namespaces while others
- * of its threads run, all that snapshots see is copied first.  A page that this process mapped
- * nowhere when it was seen first reads as zeros.
+ * of its threads run, all that snapshots see is copied first.  A page that this
+ * process mapped nowhere when it was seen first reads as zeros.
  *
  * A child of fork() has its parent's snapshots and views, as long as the memory
  * is private to it (anonshim_set_fork()); what it takes and drops is its own.
