@@ -82,6 +82,12 @@ long sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 	return result;
 }
 
+long sys_mmap_private(size_t len)
+{
+	return sys_mmap(NULL, len, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
 long sys_mmap_empty(size_t len, int prot, int flags, int fd)
 {
 	long p = sys_mmap(NULL, len, PROT_NONE, flags, fd, 0);
@@ -443,6 +449,11 @@ long sys_clone_to(unsigned long flags, void *stack, uint32_t *alive,
 			   "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 	return result;
+}
+
+void sys_yield(void)
+{
+	sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 }
 
 uint64_t sys_now_ns(void)

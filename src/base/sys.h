@@ -35,7 +35,9 @@ extern bool (*sys_hook)(long nr, long *result);
 long sys_call(long nr, long a, long b, long c, long d, long e, long f);
 
 long sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off);
-/* The same, anywhere, and nothing is there yet even after mlockall(). */
+/* LEN bytes of private anonymous memory anywhere, to read and write. */
+long sys_mmap_private(size_t len);
+/* Anywhere, and nothing is there yet even after mlockall(). */
 long sys_mmap_empty(size_t len, int prot, int flags, int fd);
 long sys_munmap(void *addr, size_t len);
 long sys_mremap(void *old, size_t old_len, size_t new_len, int flags,
@@ -135,6 +137,9 @@ long sys_futex_wake(uint32_t *word, int count);
  */
 long sys_clone_to(unsigned long flags, void *stack, uint32_t *alive,
 		  void (*begin)(void *stack));
+
+/* Let others run: for waits of some microseconds. */
+void sys_yield(void);
 
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t sys_now_ns(void);

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #define STACK_BYTES (64 << 10)
@@ -63,8 +62,7 @@ static int start(struct thread *t, void (*function)(void *), void *arg,
 
 	thread_wait(t); /* it may not have left its stack yet */
 	if (!t->stack) {
-		result = sys_mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		result = sys_mmap_private(STACK_BYTES);
 		if (sys_failed(result))
 			return -ENOMEM;
 		t->stack = (void *)result;
@@ -100,7 +98,7 @@ void thread_wait(struct thread *t)
 	/* the kernel counts it for a moment more */
 	while (tid > 0 &&
 	       sys_call(SYS_tgkill, sys_getpid(), tid, 0, 0, 0, 0) != -ESRCH)
-		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		sys_yield();
 	__atomic_store_n(&t->tid, 0, __ATOMIC_RELAXED);
 }
 

@@ -85,8 +85,7 @@ static int unlimited(int (*step)(struct cow_plan *), struct cow_plan *plan)
 
 static struct cow_plan *plan_new(void)
 {
-	long p = sys_mmap(NULL, sizeof(struct cow_plan), PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long p = sys_mmap_private(sizeof(struct cow_plan));
 	struct cow_plan *plan = (struct cow_plan *)p;
 
 	if (sys_failed(p))

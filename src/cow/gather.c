@@ -40,8 +40,7 @@ void *cow_list_add(struct cow_list *list, size_t bytes)
 	if (need > list->bytes) {
 		at = list->bytes ? sys_mremap(list->at, list->bytes, more,
 					      MREMAP_MAYMOVE, NULL)
-				 : sys_mmap(NULL, more, PROT_READ | PROT_WRITE,
-					    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+				 : sys_mmap_private(more);
 		if (sys_failed(at))
 			return NULL;
 		list->at = (void *)at;

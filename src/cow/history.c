@@ -289,9 +289,7 @@ static void version_drop(struct history *h, uint32_t v)
 
 int history_init(struct history *h, uint64_t count)
 {
-	long p = sys_mmap(NULL, page_up(count * sizeof(*h->roots)),
-			  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
+	long p = sys_mmap_private(page_up(count * sizeof(*h->roots)));
 
 	if (sys_failed(p))
 		return -ENOMEM;

@@ -9,8 +9,6 @@
 #include "base/thread.h"
 
 #include <errno.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 
 #define EVENTS 16
 #define GO_NS UINT64_C(100000000)
@@ -71,7 +69,7 @@ static void serve(uintptr_t addr)
 	while ((!lazy_is_given(window.plan) &&
 		!lazy_put_block(window.uffd, o, offset)) ||
 	       !lazy_put_page(window.uffd, o, offset))
-		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		sys_yield();
 	uffd_wake(window.uffd, block_of(m, addr));
 }
 
@@ -127,7 +125,7 @@ static void say_closed(struct cow_talk *talk)
 	__atomic_store_n(&talk->closed, 1, __ATOMIC_SEQ_CST);
 	while (__atomic_load_n(&talk->putting, __ATOMIC_SEQ_CST) &&
 	       sys_now_ns() - start < PUT_NS)
-		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		sys_yield();
 }
 
 /* The thread's last deed, after which its plan is gone. */

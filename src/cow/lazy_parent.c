@@ -181,7 +181,7 @@ static void yield_to(struct cow_object *o, uint64_t from, uint64_t to)
 	     at += PAGE_BYTES)
 		while (!lazy_put_block(engine_uffd, o, at) ||
 		       !lazy_put_page(engine_uffd, o, at))
-			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+			sys_yield();
 }
 
 void lazy_yield(struct watched *w, uint64_t from, uint64_t to)

@@ -187,7 +187,7 @@ void lazy_put_all(int uffd, const struct cow_plan *plan, bool in_child,
 				continue;
 			at = from; /* no memory: again, until there is */
 			failed = false;
-			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+			sys_yield();
 		}
 	}
 }

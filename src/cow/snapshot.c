@@ -52,8 +52,7 @@ static int hold_room(uint32_t snapshot)
 	need *= 2;
 	p = holders ? sys_mremap(holders, holders_bytes, need, MREMAP_MAYMOVE,
 				 NULL)
-		    : sys_mmap(NULL, need, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		    : sys_mmap_private(need);
 	if (sys_failed(p))
 		return -ENOMEM;
 	holders = (uint32_t *)p;

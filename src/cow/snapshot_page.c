@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #define STRIDE_MAX UINT64_C(512) /* pages in a row */
@@ -302,7 +301,7 @@ static void fill(struct watched *w, uint64_t page, uintptr_t addr)
 	bool gone;
 
 	while (!put(w, page_down(addr), &c, &gone))
-		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		sys_yield();
 	if (!gone && (!engine_held || !owe(w, page)))
 		page_own(w, page);
 }
@@ -325,7 +324,7 @@ void page_fill_plainly(struct watched *w, uint64_t page)
 
 	while (m &&
 	       !put(w, m->start + (page - m->first) * PAGE_BYTES, &c, &gone))
-		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		sys_yield();
 	if (gone)
 		read_content(&c, w->at + page * PAGE_BYTES);
 	page_own(w, page);

@@ -350,7 +350,7 @@ void watch_make_page(struct watched *w, uintptr_t addr)
 
 	bit_set(w->loose, m->first + (page - m->start) / PAGE_BYTES);
 	while (uffd_zero(engine_uffd, page, PAGE_BYTES) == -ENOMEM)
-		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		sys_yield();
 	uffd_wake(engine_uffd, (struct uffd_range){page, page + PAGE_BYTES});
 }
 

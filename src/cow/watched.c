@@ -20,9 +20,7 @@ struct watched *watched_all;
 
 uint64_t *watched_bits(const struct watched *w)
 {
-	long p = sys_mmap(NULL, page_up(watch_bits_bytes(w)),
-			  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
+	long p = sys_mmap_private(page_up(watch_bits_bytes(w)));
 
 	return sys_failed(p) ? NULL : (uint64_t *)p;
 }
@@ -58,8 +56,7 @@ static long map_hidden(uint64_t bytes, int fd)
 struct watched *watched_new(uint32_t object, uint64_t size, bool is_view,
 			    int fd)
 {
-	long p = sys_mmap(NULL, sizeof(struct watched), PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long p = sys_mmap_private(sizeof(struct watched));
 	struct watched *w = (struct watched *)p;
 
 	if (sys_failed(p))

@@ -263,7 +263,7 @@ static void freeze(void)
 	__atomic_store_n(&freezing, 1, __ATOMIC_SEQ_CST);
 	while (__atomic_load_n(&writing, __ATOMIC_SEQ_CST) &&
 	       sys_now_ns() - start < WAIT_NS)
-		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		sys_yield();
 }
 
 static void not_held(int err)

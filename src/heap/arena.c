@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 /* Of the largest block that waits in a thread's own cache. */
 #define GIVE_BYTES 2048
@@ -502,7 +501,7 @@ static bool hold(struct arena *a)
 		return false;
 	start = sys_now_ns();
 	do {
-		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		sys_yield();
 		if (filling_try(a))
 			return true;
 	} while (sys_now_ns() - start < HOLD_NS);

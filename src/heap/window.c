@@ -208,8 +208,7 @@ static long place(struct window *w, uintptr_t at, size_t size, size_t alignment,
  */
 static bool memory_is_there(size_t size)
 {
-	long got = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long got = sys_mmap_private(size);
 
 	if (sys_failed(got))
 		return false;

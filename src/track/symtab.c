@@ -164,8 +164,7 @@ static struct scratch *scratch_make(uint32_t count)
 {
 	size_t half = count * sizeof(struct entry);
 	size_t bytes = sizeof(struct scratch) + BUFFER_BYTES + 2 * half;
-	long p = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long p = sys_mmap_private(bytes);
 	struct scratch *x = (void *)p;
 
 	if (sys_failed(p))
