@@ -56,3 +56,26 @@ int fdlist_read(fdlist_each *each, void *arg)
 	sys_close((int)fd);
 	return (int)n;
 }
+
+void fdlist_path(long tid, int fd, char path[FDLIST_PATH_BYTES])
+{
+	struct fmt f;
+
+	fmt_init(&f, path, FDLIST_PATH_BYTES);
+	fmt_str(&f, "/proc/self/");
+	if (tid) {
+		fmt_str(&f, "task/");
+		fmt_u64(&f, (uint64_t)tid);
+		fmt_char(&f, '/');
+	}
+	fmt_str(&f, "fd/");
+	fmt_u64(&f, (uint64_t)fd);
+}
+
+long fdlist_open(long tid, int fd, int flags)
+{
+	char path[FDLIST_PATH_BYTES];
+
+	fdlist_path(tid, fd, path);
+	return sys_open(path, flags, 0);
+}

@@ -4,7 +4,6 @@
  */
 #include "cow/engine.h"
 
-#include "base/fmt.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/thread.h"
@@ -136,19 +135,6 @@ void engine_poll_end(int fd)
 
 	if (p)
 		p->fd = 0;
-}
-
-long engine_open(long tid, int fd, int flags)
-{
-	char path[64];
-	struct fmt f;
-
-	fmt_init(&f, path, sizeof(path));
-	fmt_str(&f, "/proc/self/task/");
-	fmt_u64(&f, (uint64_t)tid);
-	fmt_str(&f, "/fd/");
-	fmt_u64(&f, (uint64_t)fd);
-	return sys_open(path, flags, 0);
 }
 
 /* Wait for what there may be to do, and do what there is but faults. */

@@ -33,12 +33,10 @@ int engine_start(void);
 int engine_call(int (*function)(void *), void *arg);
 
 /*
- * In its thread: descriptor FD of thread TID, opened anew with FLAGS, or
- * -errno; to call HANG_UP(ARG) when the other ends of FD are gone, at most
- * ENGINE_POLLS at a time, or no longer; to serve what waits.
+ * In its thread: to call HANG_UP(ARG) when the other ends of FD are gone, at
+ * most ENGINE_POLLS at a time, or no longer; to serve what waits.
  */
 #define ENGINE_POLLS 8
-long engine_open(long tid, int fd, int flags);
 void engine_poll(int fd, void (*hang_up)(void *arg), void *arg);
 void engine_poll_end(int fd);
 void engine_serve(void);

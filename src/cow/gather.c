@@ -10,7 +10,6 @@
 #include "cow/watch.h"
 
 #include "base/fdlist.h"
-#include "base/fmt.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/procmaps.h"
@@ -351,13 +350,10 @@ static int fd_ask(struct cow_plan *plan, uint32_t i)
 
 static void fd_name(int fd, char name[COW_NAME_BYTES])
 {
-	char path[32];
-	struct fmt f;
+	char path[FDLIST_PATH_BYTES];
 	long n;
 
-	fmt_init(&f, path, sizeof(path));
-	fmt_str(&f, "/proc/self/fd/");
-	fmt_u64(&f, (uint64_t)fd);
+	fdlist_path(0, fd, path);
 	n = sys_readlink(path, name, COW_NAME_BYTES - 1);
 	name[n > 0 ? n : 0] = '\0';
 }

@@ -2,6 +2,7 @@
 /*
  * The parent's side of a lazy copy, which is the engine's; see lazy.h.
  */
+#include "base/fdlist.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "cow/engine.h"
@@ -99,7 +100,7 @@ static int open_own(void *arg)
 {
 	struct opening *a = arg;
 	long pipe =
-		engine_open(a->tid, a->plan->pipe[0], O_RDONLY | O_NONBLOCK);
+		fdlist_open(a->tid, a->plan->pipe[0], O_RDONLY | O_NONBLOCK);
 	size_t n = 0;
 
 	if (sys_failed(pipe))
@@ -111,7 +112,7 @@ static int open_own(void *arg)
 
 		if (!o->lazy)
 			continue;
-		old = o->old < 0 ? -1 : engine_open(a->tid, o->old, O_RDONLY);
+		old = o->old < 0 ? -1 : fdlist_open(a->tid, o->old, O_RDONLY);
 		a->old[n++] = sys_failed(old) ? -1 : (int)old;
 	}
 	return 0;

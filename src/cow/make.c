@@ -4,6 +4,7 @@
  */
 #include "cow/plan.h"
 
+#include "base/fdlist.h"
 #include "base/fmt.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -20,23 +21,10 @@
 #define F_SEAL_EXEC 0x20
 #endif
 
-#define PATH_BYTES 64
-
-static long reopen(int fd, int flags)
-{
-	char path[PATH_BYTES];
-	struct fmt f;
-
-	fmt_init(&f, path, sizeof(path));
-	fmt_str(&f, "/proc/self/fd/");
-	fmt_u64(&f, (uint64_t)fd);
-	return sys_open(path, flags, 0);
-}
-
 /* Only with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. */
 static long open_mapping(const struct cow_map *m)
 {
-	char path[PATH_BYTES];
+	char path[64];
 	struct fmt f;
 
 	fmt_init(&f, path, sizeof(path));
@@ -88,7 +76,7 @@ static int open_old(const struct cow_plan *plan, uint32_t object)
 		return 0;
 	}
 	if (o->program_fd >= 0)
-		fd = reopen(o->program_fd, O_RDONLY);
+		fd = fdlist_open(0, o->program_fd, O_RDONLY);
 	for (size_t i = 0; sys_failed(fd) && i < plan->maps.n; i++)
 		if (COW_MAP(plan, i)->object == object) {
 			fd = open_mapping(COW_MAP(plan, i));
@@ -222,7 +210,7 @@ static long fd_make(struct cow_plan *plan, uint32_t i)
 		fd = sys_call(SYS_fcntl, COW_FD(plan, f->same)->copy,
 			      F_DUPFD_CLOEXEC, 0, 0, 0, 0);
 	} else {
-		fd = reopen(o->new, f->flags & (O_ACCMODE | O_PATH));
+		fd = fdlist_open(0, o->new, f->flags & (O_ACCMODE | O_PATH));
 		if (sys_failed(fd))
 			fd = sys_call(SYS_fcntl, o->new, F_DUPFD_CLOEXEC, 0, 0,
 				      0, 0);

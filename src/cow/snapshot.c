@@ -4,6 +4,7 @@
  */
 #include "cow/snapshot.h"
 
+#include "base/fdlist.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
@@ -324,7 +325,7 @@ struct watching {
 static int watch_pipe(void *arg)
 {
 	const struct watching *a = arg;
-	long fd = engine_open(a->tid, a->fd, O_RDWR | O_NONBLOCK);
+	long fd = fdlist_open(a->tid, a->fd, O_RDWR | O_NONBLOCK);
 
 	if (sys_failed(fd))
 		return fd == -EMFILE || fd == -ENFILE ? -ENOMEM : -EPERM;

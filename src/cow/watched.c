@@ -2,6 +2,7 @@
 /*
  * How an object comes to be watched, and no longer is; see watch.h.
  */
+#include "base/fdlist.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "cow/engine.h"
@@ -128,7 +129,7 @@ static int begin(void *arg)
 	const struct beginning *b = arg;
 
 	if (b->fd >= 0) {
-		long fd = engine_open(b->tid, b->fd, O_RDONLY);
+		long fd = fdlist_open(b->tid, b->fd, O_RDONLY);
 
 		b->w->fd = sys_failed(fd) ? 0 : (int)fd;
 	}
