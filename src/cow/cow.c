@@ -337,7 +337,7 @@ bool cow_holds(void)
 
 void cow_release(void)
 {
-	snapshot_parent();
+	engine_release();
 }
 
 void cow_renew(void)

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/thread.h"
+#include "cow/engine.h"
 
 #include <errno.h>
 
@@ -273,7 +274,7 @@ void cow_drain_slowly(void)
 	if (cow_window_child)
 		thread_wait(&window.thread);
 	else
-		lazy_parent_drain();
+		engine_finish();
 }
 
 void cow_reads_slowly(int fd)

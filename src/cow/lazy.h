@@ -104,8 +104,6 @@ void lazy_yield(struct watched *w, uint64_t from, uint64_t to);
 /* The engine's: somebody waits for the window to be closed.  False: that is
  * under way. */
 bool lazy_finish(void);
-/* The same from elsewhere. */
-void lazy_parent_drain(void);
 /* In a child: they are its parent's. */
 void lazy_parent_forget(void);
 /* Whether no more windows can be opened. */

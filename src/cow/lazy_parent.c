@@ -245,11 +245,6 @@ bool lazy_finish(void)
 	return true;
 }
 
-void lazy_parent_drain(void)
-{
-	engine_finish();
-}
-
 bool lazy_parent_is_full(void)
 {
 	return n_windows == WINDOWS_MAX;

@@ -28,7 +28,7 @@
  * and all of MORE in the next. */
 static uint64_t versions_wanted(const struct watched *more)
 {
-	uint64_t wanted = history_counts().versions + (more ? more->pages : 0);
+	uint64_t wanted = history_counts().versions + more->pages;
 
 	for (const struct watched *w = watched_all; w; w = w->next)
 		if (w->history.newest && w != more)
@@ -74,12 +74,6 @@ static uint32_t slot_of(snapshot_id id)
 		       : 0;
 }
 
-/* Whether neither the program nor a snapshot has anything of W. */
-static bool is_unused(const struct watched *w)
-{
-	return !w->history.newest && !w->mappings && !w->sink;
-}
-
 /* Without SNAPSHOT, and what was kept for it alone. */
 static void let_go(uint32_t snapshot)
 {
@@ -89,7 +83,7 @@ static void let_go(uint32_t snapshot)
 		history_drop(&w->history, snapshot);
 		/* its object stays watched while it is mapped: the next one
 		 * then costs what was written meanwhile */
-		snapshot = is_unused(w) ? watched_end(w) : 0;
+		snapshot = watched_is_unused(w) ? watched_end(w) : 0;
 	}
 }
 
@@ -243,7 +237,7 @@ static int follow(void *arg)
 	struct watched *w = arg;
 	int result = watch_follow(w);
 
-	if (is_unused(w))
+	if (watched_is_unused(w))
 		let_go(watched_end(w));
 	return result;
 }
@@ -399,25 +393,26 @@ static int removed(void *arg)
 	return 0;
 }
 
-int snapshot_preserve(uint32_t object, uint64_t from, uint64_t to, bool removes)
+static struct preserving pages_of(uint32_t object, uint64_t from, uint64_t to)
 {
-	struct preserving p = {
+	return (struct preserving){
 		.w = watched_of(object),
 		.from = from / PAGE_BYTES,
 		.to = page_up(to) / PAGE_BYTES,
-		.removes = removes,
 	};
+}
 
+int snapshot_preserve(uint32_t object, uint64_t from, uint64_t to, bool removes)
+{
+	struct preserving p = pages_of(object, from, to);
+
+	p.removes = removes;
 	return p.w ? engine_call(preserve, &p) : 0;
 }
 
 void snapshot_removed(uint32_t object, uint64_t from, uint64_t to)
 {
-	struct preserving p = {
-		.w = watched_of(object),
-		.from = from / PAGE_BYTES,
-		.to = page_up(to) / PAGE_BYTES,
-	};
+	struct preserving p = pages_of(object, from, to);
 
 	if (p.w)
 		engine_call(removed, &p);
@@ -462,17 +457,6 @@ static void fds_forget(void)
 		w->notify = w->fd = 0;
 }
 
-static void go_on(void)
-{
-	static bool said;
-
-	if (!watched_all || engine_uffd >= 0 || !engine_start())
-		return;
-	save_all(NULL);
-	log_once(&said, "snapshots: the right to see writes to memory is gone; "
-			"all that they show was copied");
-}
-
 void snapshot_suspend(void)
 {
 	/* others than the engine and this thread may write meanwhile */
@@ -484,7 +468,13 @@ void snapshot_suspend(void)
 
 void snapshot_resume(void)
 {
-	go_on();
+	static bool said;
+
+	if (!watched_all || engine_uffd >= 0 || !engine_start())
+		return;
+	save_all(NULL);
+	log_once(&said, "snapshots: the right to see writes to memory is gone; "
+			"all that they show was copied");
 }
 
 void snapshot_end(void)
@@ -518,11 +508,6 @@ int snapshot_hold(void)
 	return engine_uffd >= 0 && is_on_watched() ? 0 : engine_hold();
 }
 
-void snapshot_parent(void)
-{
-	engine_release();
-}
-
 /* What a fork may have watched for itself is not the child's. */
 static void forget_forks(void)
 {
@@ -544,7 +529,7 @@ void snapshot_child(void)
 	fds_forget();
 	forget_forks();
 	share_follow();
-	go_on();
+	snapshot_resume();
 }
 
 void snapshot_lost(void)

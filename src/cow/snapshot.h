@@ -72,9 +72,9 @@ struct snapshot_sums {
 };
 struct snapshot_sums snapshot_sums(void);
 
-/* Around a fork; the child's copies of watched memory are in place. */
+/* Before a fork; engine_release() ends that in the parent. */
 int snapshot_hold(void);
-void snapshot_parent(void);
+/* The child's copies of watched memory are in place. */
 void snapshot_child(void);
 /* In a child that nobody prepared: what its parent had is not known. */
 void snapshot_lost(void);

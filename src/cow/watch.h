@@ -111,6 +111,8 @@ int watched_get(uint32_t object, uint64_t size, int fd, struct watched **to);
 /* W's object has SIZE bytes now: what is new is watched from here on. */
 int watched_fit(struct watched *w, uint64_t size, int fd);
 struct watched *watched_of(uint32_t object);
+/* Whether the program has no mapping of it, and nobody else anything. */
+bool watched_is_unused(const struct watched *w);
 /* Whether what is mapped at ADDR is `at` of one that no child needs. */
 bool watch_hides(uintptr_t addr);
 /* A bit a page, in memory of its own; NULL: there is none. */

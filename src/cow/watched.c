@@ -145,7 +145,11 @@ static bool is_sparse(int fd)
 	       now.size >= SPARSE_BYTES && now.held < now.size / 8;
 }
 
-/* Those that neither the program nor anybody else has anything of. */
+bool watched_is_unused(const struct watched *w)
+{
+	return !w->history.newest && !w->mappings && !w->sink;
+}
+
 static int sweep(void *arg)
 {
 	struct watched *next;
@@ -153,7 +157,7 @@ static int sweep(void *arg)
 	(void)arg;
 	for (struct watched *w = watched_all; w; w = next) {
 		next = w->next;
-		if (!w->history.newest && !w->mappings && !w->sink)
+		if (watched_is_unused(w))
 			watched_end(w);
 	}
 	return 0;
