@@ -96,7 +96,7 @@ static void serve(const struct uffd_fault *fault)
 	else if (!m)
 		pass(page, fault->is_protected);
 	else if (!fault->is_protected)
-		snapshot_fill(m, fault->addr, fault->is_write);
+		snapshot_fill(m, fault->addr);
 	else if (!engine_held) /* else who waits is woken when that ends */
 		snapshot_save(m, fault->addr);
 }

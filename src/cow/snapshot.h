@@ -89,7 +89,6 @@ bool snapshot_any(void);
 
 /* The engine's: who faulted at ADDR in M may go on. */
 void snapshot_save(const struct watch_mapping *m, uintptr_t addr);
-void snapshot_fill(const struct watch_mapping *m, uintptr_t addr,
-		   bool is_write);
+void snapshot_fill(const struct watch_mapping *m, uintptr_t addr);
 
 #endif

@@ -224,16 +224,13 @@ void snapshot_save(const struct watch_mapping *m, uintptr_t addr)
 
 static const char zeros[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 
-/* FROM's page at TO, in a mapping of W; in `at` nothing is protected. */
+/* FROM's page at TO, in a mapping of W. */
 static long put_page(const struct watched *w, uintptr_t to, const void *from)
 {
-	bool hidden = to - (uintptr_t)w->at < w->pages * PAGE_BYTES;
-
-	return w->armed && !hidden
-		       ? uffd_copy_protected(engine_uffd, to, (uintptr_t)from,
-					     PAGE_BYTES)
-		       : uffd_copy(engine_uffd, to, (uintptr_t)from,
-				   PAGE_BYTES);
+	return w->armed ? uffd_copy_protected(engine_uffd, to, (uintptr_t)from,
+					      PAGE_BYTES)
+			: uffd_copy(engine_uffd, to, (uintptr_t)from,
+				    PAGE_BYTES);
 }
 
 /* Put C there.  False: there is no memory; *GONE: nobody waits there now. */
@@ -342,13 +339,13 @@ static void touch_hole(struct watched *w, uintptr_t addr, uint64_t page)
 		watch_make_page(w, addr);
 }
 
-void snapshot_fill(const struct watch_mapping *m, uintptr_t addr, bool is_write)
+void snapshot_fill(const struct watch_mapping *m, uintptr_t addr)
 {
 	struct watched *w = m->watched;
 	uint64_t page = m->first + (addr - m->start) / PAGE_BYTES;
 
-	(void)is_write; /* where that needs saving it will be told again */
 	if (w->present) {
+		/* a write that needs saving will be told again */
 		fill(w, page, addr);
 		watch_wake_page(m, addr);
 	} else if (!engine_held) { /* else who waits is woken when that ends */

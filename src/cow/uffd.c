@@ -166,7 +166,6 @@ size_t uffd_faults(int fd, struct uffd_fault *faults, size_t n)
 			continue;
 		faults[found++] = (struct uffd_fault){
 			.addr = msg[i].arg.pagefault.address,
-			.is_write = flags & UFFD_PAGEFAULT_FLAG_WRITE,
 			.is_protected = flags & UFFD_PAGEFAULT_FLAG_WP,
 		};
 	}

@@ -47,8 +47,7 @@ long uffd_copy_protected(int fd, uintptr_t to, uintptr_t from, uint64_t len);
 /* Who waits, and why. */
 struct uffd_fault {
 	uintptr_t addr;
-	bool is_write;	   /* wants to write */
-	bool is_protected; /* to a page that is there */
+	bool is_protected; /* the page is there: to write it */
 };
 
 /* Faults that wait, at most N; returns how many. */
