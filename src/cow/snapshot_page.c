@@ -137,6 +137,15 @@ void page_save(struct watched *w, uint64_t page)
 	page_notify(w);
 }
 
+/* One, or twice as many as the last time where the writes go on in a row. */
+static uint64_t stride_at(struct watched *w, uint64_t page, uint64_t most)
+{
+	w->stride = w->stride && page == w->next_page ? w->stride * 2 : 1;
+	if (w->stride > most)
+		w->stride = most;
+	return w->stride;
+}
+
 /*
  * Pages to lift at once where nobody wants to know.  One, so that the next fork
  * or snapshot need not protect all anew; more where the writes go on in a row;
@@ -147,11 +156,9 @@ static uint64_t stride_of(struct watched *w, uint64_t page)
 	uint64_t often = w->faults / STRIDE_FAULTS;
 	uint64_t least = UINT64_C(1)
 			 << (often < STRIDE_SHIFT ? often : STRIDE_SHIFT);
+	uint64_t stride = stride_at(w, page, STRIDE_MAX);
 
-	w->stride = w->stride && page == w->next_page ? w->stride * 2 : 1;
-	if (w->stride > STRIDE_MAX)
-		w->stride = STRIDE_MAX;
-	return w->stride > least ? w->stride : least;
+	return stride > least ? stride : least;
 }
 
 #define BLOCK_PAGES (COW_BLOCK_BYTES / PAGE_BYTES)
@@ -184,10 +191,7 @@ static void lift_blocks(const struct watch_mapping *m, uintptr_t addr,
 		watch_lift(w, addr, 1);
 		return;
 	}
-	w->stride = w->stride && from == w->next_page ? w->stride * 2 : 1;
-	if (w->stride > BLOCKS_MAX)
-		w->stride = BLOCKS_MAX;
-	to = give_blocks(w, from, w->stride);
+	to = give_blocks(w, from, stride_at(w, from, BLOCKS_MAX));
 	w->next_page = to;
 	if (from < m->first)
 		from = m->first;
