@@ -148,13 +148,13 @@ static int open_window(void *arg)
 	return 0;
 }
 
-/* Writers wait for the child, which does it alone. */
-static void wait_for_child(const struct cow_plan *plan)
+/* Whether the child needs F0 no longer; waits for that for so long, -1: till it
+ * is so. */
+static bool is_closed(const struct cow_plan *plan, int timeout_ms)
 {
 	struct pollfd wait = {.fd = plan->pipe[0]};
 
-	while (sys_call(SYS_poll, (long)&wait, 1, -1, 0, 0, 0) != 1) {
-	}
+	return sys_call(SYS_poll, (long)&wait, 1, timeout_ms, 0, 0, 0) == 1;
 }
 
 bool cow_lazy_parent(struct cow_plan *plan)
@@ -166,7 +166,9 @@ bool cow_lazy_parent(struct cow_plan *plan)
 	sys_close(plan->pipe[1]);
 	plan->pipe[1] = -1;
 	if (engine_call(open_own, &a)) {
-		wait_for_child(plan);
+		/* writers wait for the child, which does it alone */
+		while (!is_closed(plan, -1)) {
+		}
 		cow_lazy_undo(plan);
 		return false;
 	}
@@ -205,13 +207,6 @@ static uint64_t bytes_of(const struct cow_plan *plan)
 	return sum;
 }
 
-static bool is_closed(const struct cow_plan *plan)
-{
-	struct pollfd wait = {.fd = plan->pipe[0]};
-
-	return sys_call(SYS_poll, (long)&wait, 1, 1, 0, 0, 0) == 1;
-}
-
 /*
  * PLAN's child has all; it ends at once, unless somebody has stopped it: then
  * it is given zeros for holes too, if they are not too many.
@@ -223,7 +218,7 @@ static void finish(struct cow_plan *plan)
 	lazy_put_all(engine_uffd, plan, false, engine_serve);
 	__atomic_store_n(&plan->talk->given, 1, __ATOMIC_RELEASE);
 	start = sys_now_ns();
-	while (!is_closed(plan)) {
+	while (!is_closed(plan, 1)) {
 		engine_serve();
 		if (sys_now_ns() - start < PATIENCE_NS ||
 		    bytes_of(plan) > ZEROS_MAX)
