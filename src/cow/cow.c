@@ -150,7 +150,8 @@ int cow_reserve_locked(struct cow_plan **to, bool late)
 	return result ? as_of_fork(result) : 0;
 }
 
-/* Of what has grown since it was watched the rest is to be held as well. */
+/* Of what has grown since it was watched the rest is to be held, or copied
+ * lazily, as well. */
 static void fit_watched(const struct cow_plan *plan)
 {
 	for (size_t i = 0; i < plan->objects.n; i++) {
@@ -174,13 +175,12 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 	if (!result && plan->late)
 		result = unlimited(cow_make, plan);
 	if (!result) {
+		fit_watched(plan);
 		cow_lazy_prepare(plan);
 		result = cow_too_much(plan) ? -ENOMEM : 0;
 	}
-	if (!result) {
-		fit_watched(plan);
+	if (!result)
 		result = snapshot_hold();
-	}
 	if (!result) {
 		cow_writers_hold(plan);
 		result = unlimited(cow_copy, plan);

@@ -117,7 +117,6 @@ static bool watch(struct cow_object *o)
 	struct watched *w;
 
 	if (watched_get(o->id, o->size, o->old, &w) ||
-	    watched_fit(w, o->size, o->old) ||
 	    w->pages * PAGE_BYTES < page_up(o->size))
 		return false;
 	o->f0 = w->at;
