@@ -316,12 +316,10 @@ bool cow_alone(void)
 	if (alone || !cow_threads())
 		return alone;
 	/* the engine comes and goes with the lock held */
-	guard_enter();
-	if (region_lock_take()) {
+	if (region_enter()) {
 		alone = sys_threads() <= 1 + cow_threads();
-		region_lock_drop();
+		region_leave();
 	}
-	guard_leave();
 	return alone;
 }
 

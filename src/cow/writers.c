@@ -243,16 +243,14 @@ void cow_overwrites(int fd, const off_t *at, size_t len)
 	uint32_t id;
 
 	cow_settle();
-	guard_enter();
-	if (snapshot_any() && region_lock_take()) {
-		id = sys_failed(sys_object(fd, &file))
-			     ? 0
-			     : share_object_known(file.dev, file.ino);
-		if (id)
-			snapshot_preserve(id, from, from + len, false);
-		region_lock_drop();
-	}
-	guard_leave();
+	if (!snapshot_any() || !region_enter())
+		return;
+	id = sys_failed(sys_object(fd, &file))
+		     ? 0
+		     : share_object_known(file.dev, file.ino);
+	if (id)
+		snapshot_preserve(id, from, from + len, false);
+	region_leave();
 }
 
 /* One fork at a time comes here: it has the map's lock. */

@@ -30,18 +30,13 @@ int api_failed(int err)
 
 bool api_enter(void)
 {
-	guard_enter();
-	if (region_lock_take())
-		return true;
-	guard_leave();
-	return false;
+	return region_enter();
 }
 
 void api_leave(void)
 {
 	own_flush();
-	region_lock_drop();
-	guard_leave();
+	region_leave();
 }
 
 struct api_memory api_memory_at(void *addr)

@@ -127,11 +127,10 @@ static void modules_adopt(void)
 	lock_drop(&registry_lock);
 	guard_leave();
 	early_sites();
-	guard_enter();
-	region_lock_take();
-	adopt(site);
-	region_lock_drop();
-	guard_leave();
+	if (region_enter()) {
+		adopt(site);
+		region_leave();
+	}
 }
 
 int life_start(const char *version, const char *options)

@@ -15,6 +15,7 @@
 
 #include "base/index.h"
 #include "base/lock.h"
+#include "env/guard.h"
 #include "track/registry.h"
 
 static struct lock map_lock = LOCK_INIT(LOCK_MAP);
@@ -41,6 +42,21 @@ bool region_lock_take(void)
 void region_lock_drop(void)
 {
 	lock_drop(&map_lock);
+}
+
+bool region_enter(void)
+{
+	guard_enter();
+	if (region_lock_take())
+		return true;
+	guard_leave();
+	return false;
+}
+
+void region_leave(void)
+{
+	region_lock_drop();
+	guard_leave();
 }
 
 static void write_begin(void)

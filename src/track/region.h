@@ -2,12 +2,12 @@
 /*
  * The region map: which pages belong to which site.
  *
- * Contract: ranges are page-aligned, [start, end).  Every function but
- * region_lock_take() is called with the map's lock held, which the caller
- * keeps across the kernel's call as well: the map then changes in the order in
- * which the address space does.  Neighbours alike in site, name, thread and
- * flags are one region.  Running out of memory for a record loses that
- * record, counts it and marks the registry inexact; nothing else fails.
+ * Contract: ranges are page-aligned, [start, end).  Every function but those
+ * that take it is called with the map's lock held, which the caller keeps
+ * across the kernel's call as well: the map then changes in the order in which
+ * the address space does.  Neighbours alike in site, name, thread and flags are
+ * one region.  Running out of memory for a record loses that record, counts it
+ * and marks the registry inexact; nothing else fails.
  */
 #ifndef ANONSHIM_TRACK_REGION_H
 #define ANONSHIM_TRACK_REGION_H
@@ -29,6 +29,9 @@ struct region_tag {
 /* False when patience ended; see base/lock.h. */
 bool region_lock_take(void);
 void region_lock_drop(void);
+/* The same, and this thread is busy meanwhile (guard.h).  False: it is not. */
+bool region_enter(void);
+void region_leave(void);
 /*
  * In a fork child: free.  Returns whether the lock was held; a map that was
  * being changed is put together again from its records.

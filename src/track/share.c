@@ -14,7 +14,6 @@
 #include "base/sys.h"
 #include "base/table.h"
 #include "env/caps.h"
-#include "env/guard.h"
 #include "track/region.h"
 #include "track/registry.h"
 
@@ -324,38 +323,32 @@ static void note(int fd, uint32_t flag)
 
 void share_note(int fd, uint32_t flag)
 {
-	guard_enter();
-	if (region_lock_take()) {
-		note(fd, flag);
-		region_lock_drop();
-	}
-	guard_leave();
+	if (!region_enter())
+		return;
+	note(fd, flag);
+	region_leave();
 }
 
 void share_resized(int fd, uint64_t size)
 {
 	uint32_t object;
 
-	guard_enter();
-	if (region_lock_take()) {
-		object = object_of_fd(fd, false);
-		if (object)
-			share_object_at(object)->size = size;
-		region_lock_drop();
-	}
-	guard_leave();
+	if (!region_enter())
+		return;
+	object = object_of_fd(fd, false);
+	if (object)
+		share_object_at(object)->size = size;
+	region_leave();
 }
 
 void share_advised(uintptr_t start, uintptr_t end)
 {
-	guard_enter();
-	if (region_lock_take()) {
-		for (size_t i = find(start);
-		     i < share_count && shares[i].start < end; i++)
-			share_mark(shares[i].object, OBJECT_ADVISED, 0);
-		region_lock_drop();
-	}
-	guard_leave();
+	if (!region_enter())
+		return;
+	for (size_t i = find(start); i < share_count && shares[i].start < end;
+	     i++)
+		share_mark(shares[i].object, OBJECT_ADVISED, 0);
+	region_leave();
 }
 
 static void inherited(int fd, void *arg)
