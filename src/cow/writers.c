@@ -103,12 +103,8 @@ static uint32_t writing;
 
 bool cow_guards_slowly(int fd)
 {
-	struct sys_object file;
-	uint32_t id;
+	uint32_t id = guard_open() ? share_object_of(fd) : 0;
 
-	if (!guard_open() || sys_failed(sys_object(fd, &file)))
-		return false;
-	id = share_object_known(file.dev, file.ino);
 	return id && share_is_group(id);
 }
 
@@ -191,12 +187,8 @@ static bool removes(long nr, long mode)
  * or the next snapshot would come in between. */
 static uint32_t preserve(long nr, const long a[4], uint64_t *from, uint64_t *to)
 {
-	struct sys_object file;
-	uint32_t id;
+	uint32_t id = share_object_of((int)a[0]);
 
-	if (sys_failed(sys_object((int)a[0], &file)))
-		return 0;
-	id = share_object_known(file.dev, file.ino);
 	if (!id || !(share_object_at(id)->flags & OBJECT_WATCHED) ||
 	    (nr == SYS_fallocate && !removes(nr, a[1])))
 		return 0;
@@ -239,15 +231,12 @@ long cow_write(long nr, long a, long b, long c, long d)
 void cow_overwrites(int fd, const off_t *at, size_t len)
 {
 	uint64_t from = at ? (uint64_t)*at : position(fd);
-	struct sys_object file;
 	uint32_t id;
 
 	cow_settle();
 	if (!snapshot_any() || !region_enter())
 		return;
-	id = sys_failed(sys_object(fd, &file))
-		     ? 0
-		     : share_object_known(file.dev, file.ino);
+	id = share_object_of(fd);
 	if (id)
 		snapshot_preserve(id, from, from + len, false);
 	region_leave();

@@ -27,11 +27,10 @@
 static bool make(int fd, size_t len)
 {
 	struct registry_object *o;
-	struct sys_object file;
 	uint32_t id = 0;
 
-	if (!sys_failed(sys_object(fd, &file)) && api_enter()) {
-		id = share_object_known(file.dev, file.ino);
+	if (api_enter()) {
+		id = share_object_of(fd);
 		if (id) {
 			share_mark(id, OBJECT_PRIVATE | OBJECT_REGION, 0);
 			o = share_object_at(id);

@@ -156,11 +156,9 @@ static void object_drop(uint32_t id)
 	used--;
 }
 
-static uint32_t object_of_fd(int fd, bool add);
-
 static void open_seen(int fd, void *arg)
 {
-	uint32_t object = object_of_fd(fd, false);
+	uint32_t object = share_object_of(fd);
 
 	(void)arg;
 	if (object)
@@ -313,6 +311,11 @@ static uint32_t object_of_fd(int fd, bool add)
 		       : share_object_known(file.dev, file.ino);
 }
 
+uint32_t share_object_of(int fd)
+{
+	return object_of_fd(fd, false);
+}
+
 static void note(int fd, uint32_t flag)
 {
 	uint32_t object = object_of_fd(fd, true);
@@ -335,7 +338,7 @@ void share_resized(int fd, uint64_t size)
 
 	if (!region_enter())
 		return;
-	object = object_of_fd(fd, false);
+	object = share_object_of(fd);
 	if (object)
 		share_object_at(object)->size = size;
 	region_leave();

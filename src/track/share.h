@@ -54,6 +54,8 @@ uint32_t share_object(uint64_t dev, uint64_t ino, int64_t born_ns,
 		      uint32_t site);
 /* The same, where it is known; else 0. */
 uint32_t share_object_known(uint64_t dev, uint64_t ino);
+/* That which descriptor FD leads to, where it is known; else 0. */
+uint32_t share_object_of(int fd);
 /* A new anonymous one of SIZE bytes. */
 uint32_t share_object_anonymous(uint64_t size, uint32_t site);
 
