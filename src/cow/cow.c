@@ -14,6 +14,7 @@
 #include "env/caps.h"
 #include "env/config.h"
 #include "env/guard.h"
+#include "env/real.h"
 #include "track/namer.h"
 #include "track/region.h"
 #include "track/registry.h"
@@ -438,8 +439,5 @@ int cow_remove(void *addr, size_t len)
 	if (locked)
 		region_lock_drop();
 	guard_leave_once(entered);
-	if (!sys_failed(result))
-		return 0;
-	errno = (int)-result;
-	return -1;
+	return (int)real_result(result);
 }

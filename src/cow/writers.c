@@ -14,9 +14,9 @@
 #include "cow/snapshot.h"
 #include "cow/watch.h"
 #include "env/guard.h"
+#include "env/real.h"
 #include "track/region.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/mman.h>
@@ -222,10 +222,7 @@ long cow_write(long nr, long a, long b, long c, long d)
 	if (locked)
 		region_lock_drop();
 	guard_leave();
-	if (!sys_failed(result))
-		return result;
-	errno = (int)-result;
-	return -1;
+	return real_result(result);
 }
 
 void cow_overwrites(int fd, const off_t *at, size_t len)

@@ -13,23 +13,15 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-static long as_libc(long result)
-{
-	if (!sys_failed(result))
-		return result;
-	errno = (int)-result;
-	return -1;
-}
-
 static void *raw_mmap(void *addr, size_t len, int prot, int flags, int fd,
 		      off_t off)
 {
-	return (void *)as_libc(sys_mmap(addr, len, prot, flags, fd, off));
+	return (void *)real_result(sys_mmap(addr, len, prot, flags, fd, off));
 }
 
 static int raw_munmap(void *addr, size_t len)
 {
-	return (int)as_libc(sys_munmap(addr, len));
+	return (int)real_result(sys_munmap(addr, len));
 }
 
 static void *raw_mremap(void *old, size_t old_len, size_t new_len, int flags,
@@ -41,7 +33,7 @@ static void *raw_mremap(void *old, size_t old_len, size_t new_len, int flags,
 	va_start(ap, flags);
 	new_addr = va_arg(ap, void *);
 	va_end(ap);
-	return (void *)as_libc(
+	return (void *)real_result(
 		sys_mremap(old, old_len, new_len, flags, new_addr));
 }
 
@@ -54,7 +46,7 @@ static long raw_syscall(long nr, ...)
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
-	return as_libc(sys_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
+	return real_result(sys_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
 }
 
 static int raw_prctl(int op, ...)
@@ -66,7 +58,7 @@ static int raw_prctl(int op, ...)
 	for (int i = 0; i < 4; i++)
 		a[i] = va_arg(ap, unsigned long);
 	va_end(ap);
-	return (int)as_libc(sys_prctl(op, a[0], a[1], a[2], a[3]));
+	return (int)real_result(sys_prctl(op, a[0], a[1], a[2], a[3]));
 }
 
 static int raw_brk(void *end)
@@ -106,6 +98,14 @@ struct real real = {
 	.sbrk = raw_sbrk,
 	.dl_iterate_phdr = dl_iterate_phdr,
 };
+
+long real_result(long result)
+{
+	if (!sys_failed(result))
+		return result;
+	errno = (int)-result;
+	return -1;
+}
 
 void real_init(void)
 {

@@ -161,6 +161,9 @@ struct real {
 
 extern struct real real;
 
+/* RESULT, of a raw call, as libc has it: -1, and errno says why. */
+long real_result(long result);
+
 /* interpose/syscall.S jumps through it */
 _Static_assert(offsetof(struct real, syscall) == 24, "see syscall.S");
 _Static_assert(offsetof(struct real, dlopen) == 32, "see dlopen.S");

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "env/guard.h"
+#include "env/real.h"
 #include "track/own.h"
 #include "track/region.h"
 
@@ -50,14 +51,6 @@ static struct {
  */
 static _Alignas(PAGE_BYTES) char page_to_try[PAGE_BYTES];
 static bool tried;
-
-static long as_libc(long result)
-{
-	if (!sys_failed(result))
-		return result;
-	errno = (int)-result;
-	return -1;
-}
 
 void *ahj_import_mmap(void *addr, size_t len, int prot, int flags, int fd,
 		      off_t off);
@@ -115,7 +108,7 @@ void *ahj_import_mmap(void *addr, size_t len, int prot, int flags, int fd,
 	if (!sys_failed(result))
 		own_note((uintptr_t)result, (uintptr_t)result + len);
 	record_end(locked, entered);
-	return (void *)as_libc(result);
+	return (void *)real_result(result);
 }
 
 int ahj_import_munmap(void *addr, size_t len)
@@ -131,7 +124,7 @@ int ahj_import_munmap(void *addr, size_t len)
 	if (locked && !result)
 		region_clear(start, start + len);
 	record_end(locked, entered);
-	return (int)as_libc(result);
+	return (int)real_result(result);
 }
 
 /* What it has to say goes where the shim's own messages go. */
@@ -279,7 +272,7 @@ void *ahj_import_sbrk(intptr_t increment)
 /* Of the kernel's settings. */
 int ahj_import_open(const char *path, int flags, ...)
 {
-	return (int)as_libc(sys_open(path, flags, 0));
+	return (int)real_result(sys_open(path, flags, 0));
 }
 
 long ahj_import_syscall(long nr, ...)
@@ -291,5 +284,5 @@ long ahj_import_syscall(long nr, ...)
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
-	return as_libc(sys_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
+	return real_result(sys_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
 }
