@@ -25,6 +25,11 @@ void table_init(struct registry_table *t, size_t elem_bytes, size_t first_elems)
 	};
 }
 
+uint64_t table_chunk_end(const struct registry_table *t, uint64_t index)
+{
+	return chunk_start(t, chunk_of(t, index) + 1);
+}
+
 static bool chunk_ensure(struct registry_table *t, unsigned chunk)
 {
 	void *memory;

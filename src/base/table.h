@@ -42,6 +42,9 @@ static inline void *table_at(const struct registry_table *t, uint64_t index)
 			     t->elem_bytes);
 }
 
+/* Index of the element behind the chunk that INDEX's lies in, or would. */
+uint64_t table_chunk_end(const struct registry_table *t, uint64_t index);
+
 /*
  * Add COUNT neighbouring zeroed elements that lie in one chunk; elements
  * skipped to get there stay zero.  Returns the index of the first, or 0 when

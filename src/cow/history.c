@@ -87,11 +87,8 @@ static uint64_t number_of(uint32_t snapshot)
 /* One more chunk of T. */
 static int grow(struct registry_table *t)
 {
-	uint64_t next = t->first_elems;
-
-	while (next <= t->count)
-		next = next * 2 + t->first_elems;
-	return table_add(t, next - t->count) ? 0 : -ENOMEM;
+	return table_add(t, table_chunk_end(t, t->count) - t->count) ? 0
+								     : -ENOMEM;
 }
 
 static void begin(void)
@@ -104,16 +101,6 @@ static void begin(void)
 	table_init(&epochs, sizeof(struct epoch), FIRST_SNAPSHOTS);
 }
 
-/* Where the chunk that begins at version FROM ends. */
-static uint64_t chunk_end(uint64_t from)
-{
-	uint64_t to = FIRST_VERSIONS;
-
-	while (to <= from)
-		to = to * 2 + FIRST_VERSIONS;
-	return to;
-}
-
 void history_reserved(void (*each)(uintptr_t start, uintptr_t end))
 {
 	static uint64_t seen;
@@ -121,7 +108,7 @@ void history_reserved(void (*each)(uintptr_t start, uintptr_t end))
 	for (uint64_t to; seen < pages.count && pages.count > 1; seen = to) {
 		uintptr_t start = (uintptr_t)table_at(&pages, seen);
 
-		to = chunk_end(seen);
+		to = table_chunk_end(&pages, seen);
 		each(start, start + (to - seen) * PAGE_BYTES);
 	}
 }
@@ -156,12 +143,11 @@ struct history_counts history_counts(void)
 /* What is known of versions, none of which is left, is the kernel's again. */
 static void forget_versions(void)
 {
-	uint64_t at = 0;
-	uint64_t end = FIRST_VERSIONS;
-
-	for (; at < fresh; at = end, end = end * 2 + FIRST_VERSIONS)
+	for (uint64_t at = 0, end; at < fresh; at = end) {
+		end = table_chunk_end(&versions, at);
 		sys_madvise(version_at((uint32_t)at),
 			    (end - at) * sizeof(struct version), MADV_DONTNEED);
+	}
 	free_versions = 0;
 	fresh = 1;
 }
@@ -491,10 +477,8 @@ const void *history_find(const struct history *h, uint32_t snapshot,
 	return v ? page_of(v) : NULL;
 }
 
-void history_changes(const struct history *h, uint32_t from, uint32_t until,
-		     uint64_t *changed)
+void history_changes(uint32_t from, uint32_t until, uint64_t *changed)
 {
-	(void)h;
 	for (uint32_t s = from; s && s != until; s = snapshot_at(s)->next) {
 		uint32_t v = epoch_at(snapshot_at(s)->epoch)->first;
 

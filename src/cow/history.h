@@ -102,7 +102,6 @@ const void *history_find(const struct history *h, uint32_t snapshot,
  * Set a bit in CHANGED for each page that has a version in an epoch from
  * snapshot FROM on, up to but without UNTIL's; 0: to the newest.
  */
-void history_changes(const struct history *h, uint32_t from, uint32_t until,
-		     uint64_t *changed);
+void history_changes(uint32_t from, uint32_t until, uint64_t *changed);
 
 #endif

@@ -269,9 +269,8 @@ struct changing {
 static int changes(void *arg)
 {
 	const struct changing *c = arg;
-	const struct watched *w = history_owner(c->from);
 
-	history_changes(&w->history, c->from, c->until, c->changed);
+	history_changes(c->from, c->until, c->changed);
 	return 0;
 }
 

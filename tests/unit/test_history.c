@@ -90,8 +90,7 @@ static void check_changes(unsigned i, unsigned j)
 {
 	uint64_t changed = 0;
 
-	history_changes(&w.h, w.taken[i].id, j < w.n ? w.taken[j].id : 0,
-			&changed);
+	history_changes(w.taken[i].id, j < w.n ? w.taken[j].id : 0, &changed);
 	for (unsigned p = 0; p < PAGES; p++) {
 		bool did = false;
 

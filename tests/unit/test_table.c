@@ -43,6 +43,8 @@ Test(table, chunks_double)
 			rest -= UINT64_C(8) << chunk++;
 		cr_assert_eq((uint64_t)(uintptr_t)table_at(&t, i),
 			     t.chunk[chunk] + rest * sizeof(uint32_t));
+		cr_assert_eq(table_chunk_end(&t, i),
+			     i - rest + (UINT64_C(8) << chunk));
 	}
 }
 
