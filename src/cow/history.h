@@ -7,8 +7,7 @@
  *
  *	epoch		1	2	3	now
  *	snapshots	 s1	 s2	 s3
- *	page 7		 A	 A	 C	D	versions A of s2, C of
- *s3
+ *	page 7		 A	 A	 C	D	versions: s2's A, s3's C
  *
  * Invariants.  Of page p, snapshot s sees the version with the lowest epoch
  * that is not below s's, or, if there is none, what p holds now.  A page has at

@@ -6,9 +6,7 @@
 
 #include "tool/text.h"
 
-#define MOST_MAPPINGS                                          \
-	16 /* printed a group; how many more are there is told \
-	    */
+#define MOST_MAPPINGS 16 /* of a group; how many more there are is told */
 #define TIME_BYTES 64
 #define LAZY_KIB (16 << 10) /* more may be copied lazily */
 

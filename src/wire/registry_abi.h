@@ -191,9 +191,7 @@ struct registry_account {
 #define OBJECT_PRIVATE 0x40  /* and private to them */
 #define OBJECT_REGION 0x80   /* of anonshim_region_create() */
 #define OBJECT_ADVISED 0x100 /* madvise() said something of its mappings */
-#define OBJECT_NAMED                                                           \
-	0x200		     /* a file that had a name when it was mapped last \
-			      */
+#define OBJECT_NAMED 0x200   /* a file that had a name when mapped last */
 #define OBJECT_HUGE 0x400    /* pages of hugetlbfs */
 #define OBJECT_WATCHED 0x800 /* snapshots see it, or it is a view of one */
 

@@ -170,8 +170,7 @@ Test(policy, short_names)
 	short_name_is(longest, longest);
 }
 
-/* From the calls to the policy ---------------------------------------------
- */
+/* From the calls to the policy --------------------------------------------- */
 
 static char *map_twice(int fd)
 {

@@ -27,8 +27,7 @@
 
 static ElfW(Sym) table[MAX];
 
-/* A table made up -----------------------------------------------------------
- */
+/* A table made up --------------------------------------------------------- */
 
 /* The symbol of S that counts for OFFSET, by the words of symtab.h. */
 static const ElfW(Sym) * look(const ElfW(Sym) * s, size_t n, uintptr_t offset)
