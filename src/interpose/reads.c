@@ -13,30 +13,25 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#define DEFINE(result, name, parameters, arguments, before) \
+	result name parameters;                             \
+	EXPORT result name parameters                       \
+	{                                                   \
+		if (!real.name)                             \
+			real_init();                        \
+		before;                                     \
+		return real.name arguments;                 \
+	}
+
 /* REAL_READS lists them. */
 #define X(result, name, parameters, arguments, fd) \
-	result name parameters;                    \
-	EXPORT result name parameters              \
-	{                                          \
-		if (!real.name)                    \
-			real_init();               \
-		cow_reads(fd);                     \
-		return real.name arguments;        \
-	}
+	DEFINE(result, name, parameters, arguments, cow_reads(fd))
 REAL_READS(X)
 #undef X
 
 /* REAL_TRANSFERS lists them. */
-#define X(result, name, parameters, arguments, fd, to, at, n) \
-	result name parameters;                               \
-	EXPORT result name parameters                         \
-	{                                                     \
-		if (!real.name)                               \
-			real_init();                          \
-		cow_reads(fd);                                \
-		if (cow_guards(to))                           \
-			cow_overwrites(to, at, n);            \
-		return real.name arguments;                   \
-	}
+#define X(result, name, parameters, arguments, fd, to, at, n)      \
+	DEFINE(result, name, parameters, arguments, cow_reads(fd); \
+	       if (cow_guards(to)) cow_overwrites(to, at, n))
 REAL_TRANSFERS(X)
 #undef X
