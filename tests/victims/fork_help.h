@@ -346,4 +346,15 @@ static inline size_t count_fds(void)
 	return count_entries("/proc/self/fd");
 }
 
+/* Of address space. */
+static inline size_t bytes_now(void)
+{
+	size_t pages;
+	FILE *file = fopen("/proc/self/statm", "re");
+
+	CHECK(file && fscanf(file, "%zu", &pages) == 1);
+	fclose(file);
+	return pages * PAGE;
+}
+
 #endif

@@ -96,16 +96,6 @@ static rlim_t first_free(void)
 	return (rlim_t)fd + 2;
 }
 
-static rlim_t bytes_now(void)
-{
-	unsigned long pages;
-	FILE *file = fopen("/proc/self/statm", "re");
-
-	CHECK(file && fscanf(file, "%lu", &pages) == 1);
-	fclose(file);
-	return pages * PAGE;
-}
-
 /* In a child, that has its own copy already: fork works whole or not at all. */
 static void fork_somehow(void)
 {

@@ -34,16 +34,6 @@ static bool went(int result, unsigned what)
 	return false;
 }
 
-static rlim_t bytes_now(void)
-{
-	unsigned long pages;
-	FILE *file = fopen("/proc/self/statm", "re");
-
-	CHECK(file && fscanf(file, "%lu", &pages) == 1);
-	fclose(file);
-	return pages * PAGE;
-}
-
 static rlim_t first_free(void)
 {
 	int fd = dup(0);
