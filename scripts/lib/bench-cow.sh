@@ -52,14 +52,7 @@ cow_run() {
 
 # cow_turns "WAY..." WHAT MIB OPTION...
 cow_turns() {
-	local heap_allocators=() name
-	local -A heap_library=()
-
-	for name in $1; do
-		heap_allocators+=("$name")
-		heap_library[$name]=${cow_ways[$name]}
-	done
-	take_turns cow_run "${@:2}"
+	ways_turns cow_ways cow_run "$@"
 }
 
 # What can be measured here ----------------------------------------------------
@@ -134,6 +127,17 @@ cow_figures_end() {
 	[[ -z $json ]] || printf '}'
 }
 
+# cow_lazy_row WHAT COLUMN NAME...: microseconds of those, and no end yet.
+cow_lazy_row() {
+	local name
+
+	cow_begin "$1" us
+	for name in "${@:3}"; do
+		cow_figure "${name/anonshim/lazy}" "$(median "$name" "$2" 1)"
+	done
+	cow_figures_end
+}
+
 # cow_judged NAME LIMIT [MEDIAN LOW HIGH]: what LIMIT is about.
 cow_judged() {
 	local met
@@ -183,13 +187,7 @@ cow_by_rounds() {
 # too, a fork is quicker when the one before has left all but 1 % as it wants
 # it; what the limit is of is one that does all, and that is a ratio more.
 cow_forks_row() {
-	local name
-
-	cow_begin "$1" us
-	for name in native eager anonshim; do
-		cow_figure "${name/anonshim/lazy}" "$(median "$name" "$2" 1)"
-	done
-	cow_figures_end
+	cow_lazy_row "$1" "$2" native eager anonshim
 	# shellcheck disable=SC2046 # three words
 	cow_judged of_native "$3" $(ratio_to native "$2")
 	# shellcheck disable=SC2046 # three words
@@ -236,13 +234,7 @@ bench_cow_forks() {
 
 # cow_writes_row WHAT COLUMN MORE: the last is a limit, in microseconds.
 cow_writes_row() {
-	local name
-
-	cow_begin "$1" us
-	for name in plain native anonshim; do
-		cow_figure "${name/anonshim/lazy}" "$(median "$name" "$2" 1)"
-	done
-	cow_figures_end
+	cow_lazy_row "$1" "$2" plain native anonshim
 	# shellcheck disable=SC2046 # three words
 	cow_judged more_than_plain "$3" \
 		$(cow_by_rounds anonshim "$2" plain "$2" "x - y")

@@ -38,17 +38,24 @@ fork_run() {
 	fi
 }
 
-# fork_turns "WAY..." MIB OPTION...
-fork_turns() {
+# ways_turns ARRAY FUNCTION "WAY..." ARG...: by turns, FUNCTION with what ARRAY
+# says of each way.
+ways_turns() {
 	local heap_allocators=() name
 	local -A heap_library=()
+	local -n ways=$1
 
 	# the first is who the ratios are of
-	for name in $1; do
+	for name in $3; do
 		heap_allocators+=("$name")
-		heap_library[$name]=${fork_ways[$name]}
+		heap_library[$name]=${ways[$name]}
 	done
-	take_turns fork_run "${@:2}"
+	take_turns "$2" "${@:4}"
+}
+
+# fork_turns "WAY..." MIB OPTION...
+fork_turns() {
+	ways_turns fork_ways fork_run "$@"
 }
 
 # fork_figures NAME...: medians of column $1 of those.
