@@ -189,4 +189,4 @@ EXTRA_DIST += \
 	tests/victims/malloc_cxx_own.cc tests/victims/malloc_cxx_some.cc \
 	tests/victims/malloc_linked.c tests/victims/snapshot_help.h \
 	tests/victims/throws.cc \
-	tests/victims/victim.h
+	tests/victims/victim.h tests/asleep.h

@@ -3,6 +3,7 @@
  * What a child sees of a copy beside its pages: descriptors, protection,
  * mappings that it did not get; and what other threads may do meanwhile.
  */
+#include "../asleep.h"
 #include "test_cow_fixture.h"
 
 #include "base/procmaps.h"
@@ -378,9 +379,11 @@ Test(cow_child, writers_are_held, .init = start, .timeout = 60)
 }
 
 static volatile bool written;
+static volatile pid_t descriptor_writer;
 
 static void *write_by_descriptor(void *arg)
 {
+	descriptor_writer = gettid();
 	written = cow_write(SYS_pwrite64, fd, (long)"w", 1, 5) == 1;
 	return arg;
 }
@@ -400,10 +403,13 @@ Test(cow_child, writes_by_descriptor_wait, .init = start, .timeout = 60)
 	pthread_join(writer, NULL);
 	cr_assert(written);
 	written = false;
+	descriptor_writer = 0;
 	cr_assert_eq(cow_freeze(plan, true), 0);
 	cow_free(other);
 	pthread_create(&writer, NULL, write_by_descriptor, NULL);
-	usleep(50000);
+	while (!descriptor_writer)
+		sched_yield();
+	await_asleep(descriptor_writer);
 	cr_assert(!written);
 	cow_parent(plan);
 	pthread_join(writer, NULL);

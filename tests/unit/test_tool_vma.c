@@ -2,6 +2,8 @@
 /* VMAs: what sort each one is, searching, and PSS that adds up. */
 #include "tool/vma.h"
 
+#include "../asleep.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -242,7 +244,7 @@ Test(tool_vma, sums_up_to_the_kernels_rollup)
 	int fd, hold;
 	pid_t child = start_idle_child(&hold);
 
-	usleep(20000); /* until it waits */
+	await_asleep(child);
 	fd = open_of(child, "smaps");
 	cr_assert_eq(vma_list_read(&list, fd, &pool), 0);
 	close(fd);

@@ -3,8 +3,13 @@
 #include "victim.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 #define KEPT 64
+#define THREADS 3
+
+static atomic_uint full;
 
 NOINLINE static void *site_busy(size_t pages)
 {
@@ -20,7 +25,7 @@ static void *worker(void *arg)
 	void *kept[KEPT] = {0};
 	size_t pages[KEPT] = {0};
 
-	for (;;) {
+	for (unsigned n = 0;; n++) {
 		unsigned i = (unsigned)rand_r(&seed) % KEPT;
 
 		if (kept[i])
@@ -29,6 +34,8 @@ static void *worker(void *arg)
 		kept[i] = site_busy(pages[i]);
 		if (pages[i] > 20)
 			munmap((char *)kept[i] + 7 * PAGE, PAGE);
+		if (n == 4 * KEPT)
+			full++;
 	}
 	return NULL;
 }
@@ -38,9 +45,10 @@ int main(void)
 	pthread_t thread;
 
 	victim_begin();
-	for (uintptr_t i = 0; i < 3; i++)
+	for (uintptr_t i = 0; i < THREADS; i++)
 		CHECK(!pthread_create(&thread, NULL, worker, (void *)i));
-	usleep(200000);
+	while (full < THREADS)
+		sched_yield();
 	victim_wait();
 	return 0;
 }

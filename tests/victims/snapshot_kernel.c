@@ -10,6 +10,7 @@
  *	pipe, socket	what comes in later, to who waits for it
  *	random	getrandom()
  */
+#include "../asleep.h"
 #include "snapshot_help.h"
 
 #include <linux/io_uring.h>
@@ -139,10 +140,13 @@ static void by_child(void)
 	CHECK(!anonshim_snapshot_release(id));
 }
 
+static volatile pid_t reader;
+
 static void *reader_run(void *arg)
 {
 	const int *ends = arg;
 
+	reader = gettid();
 	for (size_t done = 0; done < BYTES;) {
 		ssize_t n = is("pipe") ? read(ends[0], (char *)twin.one + done,
 					      BYTES - done)
@@ -155,7 +159,7 @@ static void *reader_run(void *arg)
 	return NULL;
 }
 
-/* The reader may wait already when the snapshot is taken. */
+/* The reader waits already when the snapshot is taken. */
 static void later(void)
 {
 	static uint64_t from[TWIN_PAGES * WORDS];
@@ -167,8 +171,11 @@ static void later(void)
 			   : socketpair(AF_UNIX, SOCK_STREAM, 0, ends)));
 	twin_write(from, TWIN_PAGES, VALUE_CHILD);
 	twin_before(&twin);
+	reader = 0;
 	CHECK(!pthread_create(&thread, NULL, reader_run, ends));
-	CHECK(!usleep(1000));
+	while (!reader)
+		sched_yield();
+	await_asleep(reader);
 	id = take(twin.one);
 	for (size_t done = 0; done < BYTES;) {
 		ssize_t n = write(ends[1], (char *)from + done, BYTES - done);
