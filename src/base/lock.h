@@ -27,7 +27,6 @@ enum lock_rank {
 	LOCK_SITE,     /* interning of sites, modules, strings */
 	LOCK_WINDOW,   /* the heap's address space */
 	LOCK_MAP,      /* the region map, held across the kernel's call */
-	LOCK_LOG,
 };
 
 struct lock {

@@ -288,11 +288,6 @@ void cow_child(struct cow_plan *plan)
 		cow_free(plan);
 }
 
-bool cow_is_late(const struct cow_plan *plan)
-{
-	return plan->late;
-}
-
 bool cow_is_frozen(const struct cow_plan *plan)
 {
 	return plan->frozen;

@@ -62,7 +62,6 @@ int cow_reserve_locked(struct cow_plan **plan, bool late);
  */
 int cow_freeze(struct cow_plan *plan, bool locked);
 
-bool cow_is_late(const struct cow_plan *plan);
 bool cow_is_frozen(const struct cow_plan *plan);
 
 /*

@@ -335,8 +335,6 @@ uint32_t history_take(struct history *h, void *owner)
 	};
 	if (h->newest)
 		snapshot_at(h->newest)->next = s;
-	else
-		h->oldest = s;
 	h->newest = s;
 	used_snapshots++;
 	return s;
@@ -424,7 +422,6 @@ void history_drop(struct history *h, uint32_t snapshot)
 		before->next = s->next;
 	} else {
 		epoch_drop(h, s->epoch);
-		h->oldest = s->next;
 	}
 	if (s->next)
 		snapshot_at(s->next)->prev = s->prev;

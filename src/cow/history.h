@@ -35,8 +35,7 @@
 struct history {
 	uint32_t *roots; /* a tree of versions for each page */
 	uint64_t pages;
-	uint32_t oldest; /* snapshots; 0: none */
-	uint32_t newest;
+	uint32_t newest; /* snapshot; 0: none */
 };
 
 /* What all histories hold together. */

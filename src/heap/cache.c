@@ -170,7 +170,8 @@ static void refill(struct thread_heap *t, struct registry_cache *c,
 
 static void tick(struct thread_heap *t);
 
-struct registry_cache *cache_of(struct thread_heap *t, struct arena *a)
+/* What T keeps of A, made if need be; NULL: no memory. */
+static struct registry_cache *cache_of(struct thread_heap *t, struct arena *a)
 {
 	struct registry_table *table =
 		&anonshim_registry->table[REGISTRY_CACHES];

@@ -156,9 +156,6 @@ void thread_ready(void);
 struct thread_heap *thread_heap_get(void);
 bool thread_heap_ended(void);
 
-/* What T keeps of A, made if need be; NULL: no memory. */
-struct registry_cache *cache_of(struct thread_heap *t, struct arena *a);
-
 /* A block of CLASS out of A, for PLACE. */
 void *cache_take(struct thread_heap *t, struct arena *a, unsigned class,
 		 struct place *place);

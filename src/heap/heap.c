@@ -372,11 +372,11 @@ void heap_free(void *p)
 	errno = err;
 }
 
-static size_t size_in(struct arena *a, void *p)
+/* Bytes of P, which is an arena's. */
+static size_t size_of(void *p)
 {
 	unsigned class = window_class_get(p);
 
-	(void)a;
 	return class ? class_bytes[class] : arena_bytes_large(p);
 }
 
@@ -386,7 +386,7 @@ size_t heap_usable(void *p)
 
 	if (a) {
 		thread_ready();
-		return size_in(a, p);
+		return size_of(p);
 	}
 	if (early_owns(p))
 		return early_size(p);
@@ -398,7 +398,7 @@ static bool resized(struct arena *a, void *p, size_t size, size_t *had)
 {
 	size_t now;
 
-	*had = size_in(a, p);
+	*had = size_of(p);
 	if (window_class_get(p))
 		return size <= CLASS_MAX_BYTES &&
 		       class_bytes[class_of(size)] == *had;

@@ -55,9 +55,10 @@ static struct label label_of_site(const struct registry *reg, uint32_t index,
 	return label;
 }
 
-struct label claim_label_of_region(const struct registry *reg,
-				   const struct registry_region *region,
-				   struct strpool *pool)
+/* The label of a region, its site's or its own name. */
+static struct label label_of_region(const struct registry *reg,
+				    const struct registry_region *region,
+				    struct strpool *pool)
 {
 	const char *own = registry_string(reg, region->own_name);
 	struct label label;
@@ -158,7 +159,7 @@ void claim_list_from_registry(struct claim_list *list,
 		if ((region->flags & REGION_BRK) != 0 ||
 		    is_stale(reg, region, vmas))
 			continue;
-		claim.label = claim_label_of_region(reg, region, pool);
+		claim.label = label_of_region(reg, region, pool);
 		if (strcmp(claim.label.owner, LABEL_UNATTRIBUTED) != 0)
 			claim_list_add(list, &claim);
 	}

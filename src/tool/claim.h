@@ -51,11 +51,6 @@ size_t claim_list_lower(const struct claim_list *list, uint64_t addr);
 
 void claim_list_destroy(struct claim_list *list);
 
-/* The label of a region, its site's or its own name. */
-struct label claim_label_of_region(const struct registry *reg,
-				   const struct registry_region *region,
-				   struct strpool *pool);
-
 /* The label that regions of a site have, which is not 0. */
 struct label claim_label_of_site(const struct registry *reg, uint32_t site,
 				 struct strpool *pool);

@@ -25,9 +25,6 @@
 /* Smallest block malloc maps by itself, unless told otherwise. */
 #define MMAP_THRESHOLD (UINT64_C(128) << 10)
 
-/* Looked at in vain before only the likely places are: about 0.1 s. */
-#define MOST_PAGES 100000
-
 struct heap_info {
 	uint64_t arena;
 	uint64_t previous;

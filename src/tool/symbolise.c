@@ -9,7 +9,6 @@
 #include "tool/elf_sym.h"
 #include "tool/mem.h"
 
-#define MOST_SECTIONS 65536
 #define MOST_BYTES (UINT64_C(1) << 30) /* of a table */
 
 static int read_sections(struct filespace *file, ElfW(Shdr) * *section,

@@ -51,7 +51,11 @@ static bool is_barred(unsigned char first, unsigned char second)
 	       (first == 0xf4 && second >= 0x90);
 }
 
-size_t text_sequence(const char *text)
+/*
+ * The length of the UTF-8 sequence at text: 1 to 4; 0 for one that is broken
+ * or stands for a control character.
+ */
+static size_t sequence(const char *text)
 {
 	unsigned char first = (unsigned char)text[0];
 	size_t bytes = sequence_bytes(first);
@@ -71,7 +75,7 @@ size_t text_width(const char *text)
 	size_t width = 0;
 
 	while (*text != '\0') {
-		size_t bytes = text_sequence(text);
+		size_t bytes = sequence(text);
 
 		text += bytes != 0 ? bytes : 1;
 		width++;
@@ -82,7 +86,7 @@ size_t text_width(const char *text)
 void text_put(FILE *to, const char *text)
 {
 	while (*text != '\0') {
-		size_t bytes = text_sequence(text);
+		size_t bytes = sequence(text);
 
 		if (bytes != 0)
 			fwrite(text, 1, bytes, to);
@@ -110,7 +114,7 @@ void text_put_json(FILE *to, const char *text)
 {
 	fputc('"', to);
 	while (*text != '\0') {
-		size_t bytes = text_sequence(text);
+		size_t bytes = sequence(text);
 		unsigned char byte = (unsigned char)*text;
 
 		if (byte == '"' || byte == '\\')

@@ -19,16 +19,10 @@ const char *text_human(char to[TEXT_HUMAN_BYTES], uint64_t kib);
 /* part as a percentage of whole, one place after the point; 0.0 of nothing. */
 double text_percent(uint64_t part, uint64_t whole);
 
-/*
- * The length of the UTF-8 sequence at text: 1 to 4; 0 for one that is broken
- * or stands for a control character.
- */
-size_t text_sequence(const char *text);
-
 /* How many columns a string takes when text_put prints it. */
 size_t text_width(const char *text);
 
-/* Prints a string for people: what text_sequence refuses as `?`. */
+/* Prints a string for people: broken UTF-8 and control characters as `?`. */
 void text_put(FILE *to, const char *text);
 
 /* Prints a field for scripts: tab, newline and backslash as \t, \n and \\. */

@@ -45,11 +45,8 @@ unsigned unwind_capture(const struct unwind_start *start, uintptr_t *frames,
 /* How to get from a frame that returns to PC to its caller's. */
 struct cfi_rule unwind_rule(uintptr_t pc);
 
-/* Do it.  False: it cannot be; FRAME then is void. */
-bool unwind_apply(struct cfi_rule rule, struct unwind_start *frame);
-
 /*
- * The same where it is ordinary: all that is read lies between *SP and HIGH.
+ * Do it where that is ordinary: all that is read lies between *SP and HIGH.
  * False: it is not, and nothing was changed.
  */
 static inline bool unwind_apply_fast(struct cfi_rule rule, uintptr_t high,

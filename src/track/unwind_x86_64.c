@@ -127,11 +127,7 @@ struct cfi_rule unwind_rule(uintptr_t pc)
 
 bool unwind_step(struct unwind_start *f)
 {
-	return unwind_apply(unwind_rule(f->pc), f);
-}
-
-bool unwind_apply(struct cfi_rule rule, struct unwind_start *f)
-{
+	struct cfi_rule rule = unwind_rule(f->pc);
 	uintptr_t cfa;
 	uintptr_t saved;
 	uintptr_t pc;

@@ -54,7 +54,6 @@ needs() {
 
 needs_root() { ((EUID == 0)) || skip "not root"; }
 needs_names() { [[ $E2E_NAMES ]] || skip "this kernel takes no names"; }
-needs_no_names() { [[ ! $E2E_NAMES ]] || skip "this kernel takes names"; }
 slow() { [[ ! $E2E_FAST ]] || skip "slow"; }
 # Emulation is slow: what says nothing new there.
 not_in_lab() { [[ ! $E2E_LAB ]] || skip "too slow in the lab"; }
