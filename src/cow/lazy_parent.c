@@ -148,8 +148,8 @@ static int open_window(void *arg)
 	return 0;
 }
 
-/* Whether the child needs F0 no longer; waits for that for so long, -1: till it
- * is so. */
+/* Whether the child needs F0 no longer; it is waited for TIMEOUT_MS, -1: for as
+ * long as it takes. */
 static bool is_closed(const struct cow_plan *plan, int timeout_ms)
 {
 	struct pollfd wait = {.fd = plan->pipe[0]};
