@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -93,6 +94,25 @@ Test(fdlist, what_cannot_be_read, .init = many_descriptors)
 	fault_none();
 	cr_assert_eq(n, 0);
 	agree_with_the_kernel();
+}
+
+/* An open file of its own, whichever table it is found in. */
+Test(fdlist, opened_anew, .init = many_descriptors)
+{
+	const long tids[] = {0, gettid()};
+	char two[2];
+	int fd = memfd_create("fdlist", MFD_CLOEXEC);
+
+	cr_assert_eq(write(fd, "ab", 2), 2);
+	for (int i = 0; i < 2; i++) {
+		long again = fdlist_open(tids[i], fd, O_RDONLY);
+
+		cr_assert_eq(read((int)again, two, 2), 2);
+		cr_assert_eq(memcmp(two, "ab", 2), 0);
+		cr_assert_eq(write((int)again, "c", 1), -1);
+		cr_assert_eq(close((int)again), 0);
+		cr_assert_eq(fdlist_open(tids[i], FDS, O_RDONLY), -ENOENT);
+	}
 }
 
 /* EACH may close what it is told of. */
