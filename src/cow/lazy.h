@@ -82,8 +82,9 @@ bool lazy_put_block(int uffd, struct cow_object *o, uint64_t offset);
 /* What F1 has no page for then is a hole: a page of zeros for one who asks for
  * it, or writes there. */
 bool lazy_put_page(int uffd, const struct cow_object *o, uint64_t offset);
-/* Whether the block has holes. */
-bool lazy_has_holes(const struct cow_object *o, uint64_t offset);
+/* The same of pages [FROM, TO) in bytes, and zeros for the holes there. */
+bool lazy_put_pages(int uffd, const struct cow_object *o, uint64_t from,
+		    uint64_t to);
 /* Put all there is, calling BETWEEN every now and then; in a child, until it
  * is given that. */
 void lazy_put_all(int uffd, const struct cow_plan *plan, bool in_child,
@@ -98,8 +99,8 @@ void lazy_put_end(const struct cow_plan *plan);
 /* Put zeros wherever F1 has nothing. */
 void lazy_put_zeros(int uffd, const struct cow_plan *plan);
 
-/* The engine's: bytes [FROM, TO) of W, which has a sink, are about to be
- * written. */
+/* The engine's: pages [FROM, TO), in bytes, of W, which has a sink, are about
+ * to be written. */
 void lazy_yield(struct watched *w, uint64_t from, uint64_t to);
 /* The engine's: somebody waits for the window to be closed.  False: that is
  * under way. */

@@ -178,21 +178,13 @@ bool cow_lazy_parent(struct cow_plan *plan)
 	return true;
 }
 
-static void yield_to(struct cow_object *o, uint64_t from, uint64_t to)
-{
-	for (uint64_t at = page_down(from); at < to && at < page_up(o->size);
-	     at += PAGE_BYTES)
-		while (!lazy_put_block(engine_uffd, o, at) ||
-		       !lazy_put_page(engine_uffd, o, at))
-			sys_yield();
-}
-
 void lazy_yield(struct watched *w, uint64_t from, uint64_t to)
 {
 	for (struct cow_object *o = w->sink; o; o = o->next_sink) {
 		if (!lazy_put_begin(o->plan))
 			continue;
-		yield_to(o, from, to);
+		while (!lazy_put_pages(engine_uffd, o, from, to))
+			sys_yield();
 		lazy_put_end(o->plan);
 	}
 }

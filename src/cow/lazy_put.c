@@ -64,9 +64,9 @@ static bool put(int uffd, const struct cow_object *o, uint64_t offset,
 	return true;
 }
 
-/* The same of the pages that F0 has. */
+/* The same of the pages that F0 has, and of those that it has not if HOLES. */
 static bool put_what_is(int uffd, const struct cow_object *o, uint64_t offset,
-			uint64_t len)
+			uint64_t len, bool holes)
 {
 	unsigned char there[PIECE_PAGES];
 	uint64_t n = page_up(len) / PAGE_BYTES;
@@ -78,26 +78,27 @@ static bool put_what_is(int uffd, const struct cow_object *o, uint64_t offset,
 
 		for (to = from + 1; to < n && !(there[to] & 1) == hole; to++) {
 		}
-		if (!hole && !put(uffd, o, offset + from * PAGE_BYTES,
-				  (to - from) * PAGE_BYTES, false))
+		if ((!hole || holes) &&
+		    !put(uffd, o, offset + from * PAGE_BYTES,
+			 (to - from) * PAGE_BYTES, hole))
 			return false;
 	}
 	return true;
 }
 
-bool lazy_has_holes(const struct cow_object *o, uint64_t offset)
+bool lazy_put_pages(int uffd, const struct cow_object *o, uint64_t from,
+		    uint64_t to)
 {
-	uint64_t start = offset - offset % COW_BLOCK_BYTES;
 	uint64_t end = page_up(o->size);
-	unsigned char there[PIECE_PAGES];
+	uint64_t len;
 
-	if (end > start + COW_BLOCK_BYTES)
-		end = start + COW_BLOCK_BYTES;
-	pages_there(o, start, end - start, there);
-	for (uint64_t i = 0; i < (end - start) / PAGE_BYTES; i++)
-		if (!(there[i] & 1))
-			return true;
-	return false;
+	to = to < end ? to : end;
+	for (; from < to; from += len) {
+		len = to - from < PIECE_BYTES ? to - from : PIECE_BYTES;
+		if (!put_what_is(uffd, o, from, len, true))
+			return false;
+	}
+	return true;
 }
 
 bool lazy_put_page(int uffd, const struct cow_object *o, uint64_t offset)
@@ -114,7 +115,7 @@ bool lazy_put_block(int uffd, struct cow_object *o, uint64_t offset)
 		return true;
 	if (end > start + COW_BLOCK_BYTES)
 		end = start + COW_BLOCK_BYTES;
-	if (start >= end || !put_what_is(uffd, o, start, end - start))
+	if (start >= end || !put_what_is(uffd, o, start, end - start, false))
 		return start >= end;
 	set_done(o, offset);
 	return true;
@@ -141,8 +142,9 @@ static bool put_next(int uffd, const struct cow_plan *plan, uint32_t object,
 		end = start / PIECE_BYTES * PIECE_BYTES + PIECE_BYTES;
 	end = page_up(end);
 	/* a hole stays one, but for what the parent puts there */
-	*failed |= !(o->old >= 0 ? put(uffd, o, start, end - start, false)
-				 : put_what_is(uffd, o, start, end - start));
+	*failed |= !(o->old >= 0
+			     ? put(uffd, o, start, end - start, false)
+			     : put_what_is(uffd, o, start, end - start, false));
 	*at = end;
 	return true;
 }

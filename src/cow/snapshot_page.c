@@ -15,9 +15,10 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#define STRIDE_MAX UINT64_C(512) /* pages in a row */
-#define STRIDE_FAULTS 4096	 /* after so many it doubles */
-#define STRIDE_SHIFT 13
+#define BLOCK_FAULTS 1024 /* after so many it doubles */
+#define BLOCK_SHIFT 13	  /* of the largest, in pages */
+#define ROW_SHIFT 8	  /* and of those that go on in a row, or are copied */
+#define ROW_MAX (UINT64_C(1) << ROW_SHIFT)
 #define RELAX_FAULTS 1024
 
 uint64_t page_views;
@@ -31,21 +32,27 @@ struct content {
 
 /* What a page was --------------------------------------------------------- */
 
-/* Whether a hole: to read it would make a page of it. */
-static bool is_hole(const struct watched *w, uint64_t page)
+/* How many of W's N pages from PAGE on are there, in a row: to read a hole
+ * would make a page of it.  So many that are looked at. */
+static uint64_t pages_in_a_row(const struct watched *w, uint64_t page,
+			       uint64_t n)
 {
-	unsigned char in = 1;
+	unsigned char there[ROW_MAX];
+	uint64_t i = 0;
 
-	return !sys_swap_is_used() &&
-	       !sys_failed(sys_call(SYS_mincore,
-				    (long)(w->at + page * PAGE_BYTES),
-				    PAGE_BYTES, (long)&in, 0, 0, 0)) &&
-	       !(in & 1);
+	n = n < ROW_MAX ? n : ROW_MAX;
+	if (sys_swap_is_used() ||
+	    sys_failed(sys_call(SYS_mincore, (long)(w->at + page * PAGE_BYTES),
+				(long)(n * PAGE_BYTES), (long)there, 0, 0, 0)))
+		return n;
+	while (i < n && there[i] & 1)
+		i++;
+	return i;
 }
 
 static struct content content_now(struct watched *w, uint64_t page)
 {
-	bool hole = page >= w->pages || is_hole(w, page);
+	bool hole = page >= w->pages || !pages_in_a_row(w, page, 1);
 
 	return (struct content){.watched = hole ? NULL : w, .page = page};
 }
@@ -137,93 +144,59 @@ void page_save(struct watched *w, uint64_t page)
 	page_notify(w);
 }
 
-/* One, or twice as many as the last time where the writes go on in a row. */
-static uint64_t stride_at(struct watched *w, uint64_t page, uint64_t most)
-{
-	w->stride = w->stride && page == w->next_page ? w->stride * 2 : 1;
-	if (w->stride > most)
-		w->stride = most;
-	return w->stride;
-}
+/* Pages [from, to) of an object. */
+struct pages {
+	uint64_t from;
+	uint64_t to;
+};
 
 /*
- * Pages to lift at once where nobody wants to know.  One, so that the next fork
- * or snapshot need not protect all anew; more where the writes go on in a row;
- * and who goes on writing anywhere is to be left alone in the end.
+ * What to lift along with PAGE where nobody wants to know.  Nothing, so that
+ * the next fork or snapshot need not protect all anew; more where the writes go
+ * on in a row; and who goes on writing anywhere is to be left alone in the end.
  */
-static uint64_t stride_of(struct watched *w, uint64_t page)
+static struct pages around(struct watched *w, uint64_t page)
 {
-	uint64_t often = w->faults / STRIDE_FAULTS;
-	uint64_t least = UINT64_C(1)
-			 << (often < STRIDE_SHIFT ? often : STRIDE_SHIFT);
-	uint64_t stride = stride_at(w, page, STRIDE_MAX);
+	uint64_t often = w->faults++ / BLOCK_FAULTS;
+	uint64_t most = w->sink ? ROW_SHIFT : BLOCK_SHIFT;
+	uint64_t block = UINT64_C(1) << (often < most ? often : most);
+	struct pages p = {page - page % block, page - page % block + block};
 
-	return stride > least ? stride : least;
+	w->row = w->row && page == w->next_page ? w->row * 2 : 1;
+	if (w->row > ROW_MAX)
+		w->row = ROW_MAX;
+	if (w->row > block)
+		p = (struct pages){page, page + w->row};
+	if (p.to > w->pages)
+		p.to = w->pages;
+	return p;
 }
 
-#define BLOCK_PAGES (COW_BLOCK_BYTES / PAGE_BYTES)
-#define BLOCKS_MAX 16 /* in a row */
-
-/* Pages from FROM on that a lazy copy is given at once: blocks without holes.
- */
-static uint64_t give_blocks(struct watched *w, uint64_t from, uint64_t blocks)
+/* Give lazy copies P, of which PAGE is asked for, up to the first hole, for
+ * that would become a page.  Returns what was given. */
+static struct pages give(struct watched *w, uint64_t page, struct pages p)
 {
-	uint64_t to = from + BLOCK_PAGES;
-
-	for (; --blocks && to < w->pages &&
-	       !lazy_has_holes(w->sink, to * PAGE_BYTES);
-	     to += BLOCK_PAGES)
-		lazy_yield(w, to * PAGE_BYTES, (to + 1) * PAGE_BYTES);
-	return to;
-}
-
-/* PAGE, at ADDR in M, was given to lazy copies, and what is given along with it
- * goes through at once: more where the writes go on in a row. */
-static void lift_blocks(const struct watch_mapping *m, uintptr_t addr,
-			uint64_t page)
-{
-	struct watched *w = m->watched;
-	uint64_t from = page - page % BLOCK_PAGES;
-	uint64_t last = m->first + (m->end - m->start) / PAGE_BYTES;
-	uint64_t to;
-
-	if (lazy_has_holes(w->sink, page * PAGE_BYTES)) {
-		watch_lift(w, addr, 1);
-		return;
-	}
-	to = give_blocks(w, from, stride_at(w, from, BLOCKS_MAX));
-	w->next_page = to;
-	if (from < m->first)
-		from = m->first;
-	if (to > last)
-		to = last;
-	watch_lift(w, m->start + (from - m->first) * PAGE_BYTES, to - from);
+	p.to = p.from + pages_in_a_row(w, p.from, p.to - p.from);
+	if (page >= p.to)
+		p = (struct pages){page, page + 1};
+	lazy_yield(w, p.from * PAGE_BYTES, p.to * PAGE_BYTES);
+	return p;
 }
 
 void snapshot_save(const struct watch_mapping *m, uintptr_t addr)
 {
 	struct watched *w = m->watched;
 	uint64_t page = m->first + (addr - m->start) / PAGE_BYTES;
-	uint64_t stride;
-	uint64_t n;
+	struct pages p = {page, page + 1};
 
+	if (!w->history.newest)
+		p = around(w, page);
 	if (w->sink)
-		lazy_yield(w, page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
-	if (w->history.newest) {
+		p = give(w, page, p);
+	if (w->history.newest)
 		page_save(w, page);
-		watch_lift(w, addr, 1);
-		return;
-	}
-	if (w->sink) {
-		lift_blocks(m, addr, page);
-		return;
-	}
-	n = (m->end - page_down(addr)) / PAGE_BYTES;
-	stride = stride_of(w, page);
-	n = n < stride ? n : stride;
-	watch_lift(w, addr, n);
-	w->next_page = page + n;
-	w->faults++;
+	watch_lift(m, page, p.from, p.to);
+	w->next_page = p.to;
 }
 
 static const char zeros[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));

@@ -326,19 +326,17 @@ int watch_arm(struct watched *w)
 	return 0;
 }
 
-void watch_lift(struct watched *w, uintptr_t addr, uint64_t pages)
+void watch_lift(const struct watch_mapping *m, uint64_t page, uint64_t from,
+		uint64_t to)
 {
-	const struct watch_mapping *m = watch_at(addr);
-	struct uffd_range range = {page_down(addr), page_down(addr)};
-	uint64_t page = m->first + (range.start - m->start) / PAGE_BYTES;
+	struct uffd_range range = part(m, from, to);
 
-	range.end += pages * PAGE_BYTES;
-	for (uint64_t i = 0; i < pages; i++)
-		bit_set(w->loose, page + i);
+	for (uint64_t i = from; i < to; i++)
+		bit_set(m->watched->loose, i);
 	/* kernels before 6.5 take one VMA at a time; who waits looks again */
 	if (!uffd_lift(engine_uffd, range))
 		return;
-	range.end = range.start + PAGE_BYTES;
+	range = part(m, page, page + 1);
 	if (uffd_lift(engine_uffd, range))
 		uffd_wake(engine_uffd, range);
 }

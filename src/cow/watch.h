@@ -38,7 +38,7 @@ struct watched {
 	size_t mappings;
 	size_t hint; /* one of them, perhaps; watch.c's */
 	/* of lifting where nobody wants to know, see snapshot_page.c */
-	uint64_t stride;
+	uint64_t row;
 	uint64_t next_page;
 	uint64_t faults; /* since it was armed */
 	struct history history;
@@ -125,8 +125,10 @@ uint32_t watched_end(struct watched *w);
 
 /* Make the invariant hold: protect all of W, or what is loose. */
 int watch_arm(struct watched *w);
-/* Writes to PAGES pages from PAGE on pass at ADDR. */
-void watch_lift(struct watched *w, uintptr_t addr, uint64_t pages);
+/* Writes to PAGE, and if that can be done to pages [FROM, TO) around it, pass
+ * in M. */
+void watch_lift(const struct watch_mapping *m, uint64_t page, uint64_t from,
+		uint64_t to);
 /* PAGE of W, a hole that somebody touched at ADDR, is his. */
 void watch_make_page(struct watched *w, uintptr_t addr);
 /* Nobody wants to know of W for now, and it faults often: let it. */
