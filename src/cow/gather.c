@@ -6,8 +6,8 @@
  * and which descriptors lead to them is asked of the kernel, so that mappings
  * made before the shim was ready, or behind its back, are found as well.
  */
+#include "cow/lazy.h"
 #include "cow/plan.h"
-#include "cow/watch.h"
 
 #include "base/fdlist.h"
 #include "base/log.h"
@@ -172,14 +172,26 @@ static void object_meet(struct cow_object *o, const struct cow_map *m)
 struct gathering {
 	struct cow_plan *plan;
 	int result;
+	struct cow_list hidden; /* struct uffd_range; open windows' own */
 };
+
+static bool hides(const struct gathering *g, uintptr_t addr)
+{
+	for (size_t i = 0; i < g->hidden.n; i++) {
+		const struct uffd_range *r = COW_AT(&g->hidden, uffd_range, i);
+
+		if (r->start <= addr && addr < r->end)
+			return true;
+	}
+	return watch_hides(addr);
+}
 
 static void map_found(const struct procmap_vma *vma, void *arg)
 {
 	struct gathering *g = arg;
 	struct cow_map *m;
 
-	if (!vma->shared || !vma->inode || g->result || watch_hides(vma->start))
+	if (!vma->shared || !vma->inode || g->result || hides(g, vma->start))
 		return;
 	m = cow_list_add(&g->plan->maps, sizeof(*m));
 	if (!m) {
@@ -410,7 +422,7 @@ static void spare_own(struct cow_plan *plan)
 
 static int descriptors(struct cow_plan *plan)
 {
-	struct gathering g = {plan, 0};
+	struct gathering g = {.plan = plan};
 	int result = fdlist_read(fd_found, &g);
 
 	if (g.result || result)
@@ -484,17 +496,26 @@ static void forget_gone(struct cow_plan *plan)
 	}
 }
 
+/* All that is mapped, but what is hidden. */
+static int maps(struct cow_plan *plan)
+{
+	struct gathering g = {.plan = plan};
+	int result = lazy_hidden(&g.hidden);
+
+	if (!result)
+		result = procmaps_read(map_found, &g);
+	cow_list_drop(&g.hidden);
+	return result >= 0 ? g.result : result;
+}
+
 int cow_gather(struct cow_plan *plan)
 {
-	struct gathering g = {plan, 0};
 	int result = known_objects(plan);
 
 	if (!result && !plan->objects.n && !cow_always)
 		return 0;
 	if (!result)
-		result = procmaps_read(map_found, &g);
-	if (result >= 0)
-		result = g.result;
+		result = maps(plan);
 	if (!result)
 		result = maps_match(plan);
 	if (!result)

@@ -3,12 +3,13 @@
 # Lazy copies: forks that copy nothing, and whose children have all the same
 # what was there. Each check fails without the shim and with fork=none.
 
-# lazily HOW TIMES [MIB]
+# lazily HOW TIMES [MIB], with $options too
 lazily() {
 	if ((EUID != 0)) || [[ ! -c /dev/userfaultfd ]]; then
 		skip "userfaultfd is not permitted"
 	fi
-	status with copy=lazy "$victims/fork_lazy" "$@" 2>err
+	status with copy=lazy${options:+,$options} "$victims/fork_lazy" "$@" \
+		2>err
 	cat err
 	equal "$status" 0 "exit status"
 	[[ ! -s err ]] || fail "something on standard error"
@@ -27,9 +28,17 @@ test_nobody_writes() { only_lazily quiet "$(less 3 50)"; }
 test_four_threads_write() { only_lazily writers "$(less 5 100)"; }
 test_children_of_children() { only_lazily again "$(less 3 20)"; }
 test_holes_stay() { only_lazily holes "$(less 3 20 3)" "$(less 64 1024)"; }
+test_many_at_once() { only_lazily stopped 6 64; }
 test_children_that_exec() { lazily exec "$(less 5 50)"; }
 test_children_are_killed() { lazily child "$(less 5 50)"; }
 test_parents_are_killed() { only_lazily parent "$(less 5 50)"; }
+
+# What copies have for themselves is nobody's memory, and not copied.
+test_many_of_all() {
+	local options=fork=all,max-copy=1M
+
+	lazily stopped 6 64
+}
 
 test_a_thousand_forks() { # 300 s
 	heavy

@@ -11,6 +11,8 @@
  *	again	children fork children, at once
  *	holes	one page in a hundred was ever written
  *	exec	the child calls execve(), and the parent goes on
+ *	stopped	TIMES children, each stopped before it looks, until all are
+ *there
  */
 #include "fork_help.h"
 
@@ -25,6 +27,7 @@
 #define KILL_SPREAD_NS 3000000
 #define NEAR 16 /* pages */
 #define FEW 8
+#define STOPPED_MAX 8
 
 static volatile uint64_t *one;
 static volatile uint64_t *two;
@@ -238,6 +241,37 @@ static void parent_killed(size_t mib, unsigned *seed)
 	close(up[0]);
 }
 
+/* Each sees its own writing, when the last has been forked. */
+static void all_stopped(unsigned times)
+{
+	pid_t pid[STOPPED_MAX];
+	int status;
+
+	CHECK(times <= STOPPED_MAX);
+	for (unsigned i = 0; i < times; i++) {
+		pid[i] = fork();
+		CHECK(pid[i] >= 0);
+		if (!pid[i]) {
+			raise(SIGSTOP);
+			if (*word_of(one, 0) >> 32 != i + 1)
+				wrong("%lx is not writing %u", *word_of(one, 0),
+				      i + 1);
+			child_run(0);
+			_exit(0);
+		}
+		CHECK(waitpid(pid[i], &status, WUNTRACED) == pid[i]);
+		CHECK(WIFSTOPPED(status));
+		for (unsigned writer = 0; writer < WRITERS; writer++)
+			put(writer, i + 2);
+	}
+	for (unsigned i = 0; i < times; i++) {
+		kill(pid[i], SIGCONT);
+		CHECK(waitpid(pid[i], &status, 0) == pid[i]);
+		if (status)
+			wrong("child %u: 0x%x", i, (unsigned)status);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	unsigned seed = 1;
@@ -255,6 +289,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	map(mib);
-	threads_run(times, &seed);
+	if (is("stopped"))
+		all_stopped(times);
+	else
+		threads_run(times, &seed);
 	return 0;
 }
