@@ -3,6 +3,7 @@
 
 # Everything the shim is made of that a unit test can link.
 shim_core_sources = \
+	src/base/bits.c src/base/bits.h \
 	src/base/fdlist.c src/base/fdlist.h \
 	src/base/fmt.c src/base/fmt.h \
 	src/base/glob.c src/base/glob.h \

@@ -55,6 +55,7 @@ static uint64_t fresh = 1;   /* versions below this were used before */
 static uint64_t fresh_snapshots = 1;
 static uint64_t used_versions;
 static uint64_t used_snapshots;
+static uint64_t taken_pages; /* of all that has snapshots */
 static uint64_t last_number;
 
 static struct version *version_at(uint32_t v)
@@ -137,6 +138,7 @@ struct history_counts history_counts(void)
 		.snapshots = used_snapshots,
 		.versions = used_versions,
 		.room = versions.count ? versions.count - 1 : 0,
+		.pages = taken_pages,
 	};
 }
 
@@ -292,6 +294,8 @@ int history_grow(struct history *h, uint64_t count)
 	if (sys_failed(p))
 		return -ENOMEM;
 	h->roots = (uint32_t *)p;
+	if (h->newest)
+		taken_pages += count - h->pages;
 	h->pages = count;
 	return 0;
 }
@@ -335,6 +339,8 @@ uint32_t history_take(struct history *h, void *owner)
 	};
 	if (h->newest)
 		snapshot_at(h->newest)->next = s;
+	else
+		taken_pages += h->pages;
 	h->newest = s;
 	used_snapshots++;
 	return s;
@@ -427,6 +433,8 @@ void history_drop(struct history *h, uint32_t snapshot)
 		snapshot_at(s->next)->prev = s->prev;
 	else
 		h->newest = s->prev;
+	if (!h->newest)
+		taken_pages -= h->pages;
 	s->serial++;
 	s->owner = NULL;
 	s->prev = free_snapshots;

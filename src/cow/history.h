@@ -42,7 +42,8 @@ struct history {
 struct history_counts {
 	uint64_t snapshots;
 	uint64_t versions;
-	uint64_t room; /* versions that there is memory for */
+	uint64_t room;	/* versions that there is memory for */
+	uint64_t pages; /* of all that has snapshots */
 };
 
 /* Memory of PAGES pages, at most 2^32, without snapshots.  Returns 0 or

@@ -28,12 +28,10 @@
  * and all of MORE in the next. */
 static uint64_t versions_wanted(const struct watched *more)
 {
-	uint64_t wanted = history_counts().versions + more->pages;
+	struct history_counts counts = history_counts();
 
-	for (const struct watched *w = watched_all; w; w = w->next)
-		if (w->history.newest && w != more)
-			wanted += w->pages;
-	return wanted;
+	return counts.versions + counts.pages +
+	       (more->history.newest ? 0 : more->pages);
 }
 
 /* Snapshots --------------------------------------------------------------- */
@@ -536,6 +534,6 @@ void snapshot_lost(void)
 	engine_forget();
 	lazy_parent_forget();
 	watch_forget_all();
-	watched_all = NULL;
+	watched_forget_all();
 	lost = true;
 }

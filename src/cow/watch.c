@@ -3,7 +3,7 @@
  * Watched objects; see watch.h.
  *
  * Their mappings are in one array in order of addresses, so that a fault finds
- * its own by bisection.
+ * its own by bisection, and those of each object in a list.
  */
 #include "cow/watch.h"
 
@@ -20,35 +20,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static struct cow_list mappings; /* struct watch_mapping */
+static struct cow_list mappings;     /* struct watch_mapping * */
+static struct watch_mapping *unused; /* chained by `next` */
+
+static struct watch_mapping **place(size_t i)
+{
+	return &((struct watch_mapping **)mappings.at)[i];
+}
 
 static struct watch_mapping *mapping(size_t i)
 {
-	return COW_AT(&mappings, watch_mapping, i);
-}
-
-uint64_t bit_next(const uint64_t *bits, uint64_t i, uint64_t n, bool value)
-{
-	while (i < n) {
-		uint64_t word = value ? bits[i / 64] : ~bits[i / 64];
-
-		word &= UINT64_MAX << i % 64;
-		if (word) {
-			i = i / 64 * 64 + (uint64_t)__builtin_ctzll(word);
-			return i < n ? i : n;
-		}
-		i = (i / 64 + 1) * 64;
-	}
-	return n;
-}
-
-uint64_t bit_count(const uint64_t *bits, uint64_t n)
-{
-	uint64_t sum = 0;
-
-	for (uint64_t i = 0; i < (n + 63) / 64; i++)
-		sum += (uint64_t)__builtin_popcountll(bits[i]);
-	return sum;
+	return *place(i);
 }
 
 /* The first that ends above ADDR. */
@@ -81,19 +63,14 @@ static bool shows(const struct watch_mapping *m, uint64_t page)
 	       page - m->first < (m->end - m->start) / PAGE_BYTES;
 }
 
-static bool shows_of(size_t i, const struct watched *w, uint64_t page)
-{
-	return mapping(i)->watched == w && shows(mapping(i), page);
-}
-
 const struct watch_mapping *watch_of(struct watched *w, uint64_t page)
 {
-	if (w->hint < mappings.n && shows_of(w->hint, w, page))
-		return mapping(w->hint);
-	for (size_t i = 0; i < mappings.n; i++)
-		if (shows_of(i, w, page)) {
-			w->hint = i;
-			return mapping(i);
+	if (w->hint && shows(w->hint, page))
+		return w->hint;
+	for (const struct watch_mapping *m = w->mappings; m; m = m->next)
+		if (shows(m, page)) {
+			w->hint = m;
+			return m;
 		}
 	return NULL;
 }
@@ -162,17 +139,10 @@ static long protect(struct uffd_range range)
 /* Protect pages [FROM, TO) in every mapping. */
 static long protect_pages(const struct watched *w, uint64_t from, uint64_t to)
 {
-	size_t left = w->mappings;
+	for (const struct watch_mapping *m = w->mappings; m; m = m->next) {
+		struct uffd_range range = part(m, from, to);
+		long result = range.end ? protect(range) : 0;
 
-	for (size_t i = 0; left && i < mappings.n; i++) {
-		struct uffd_range range;
-		long result;
-
-		if (mapping(i)->watched != w)
-			continue;
-		left--;
-		range = part(mapping(i), from, to);
-		result = range.end ? protect(range) : 0;
 		if (sys_failed(result) && result != -ENOENT)
 			return result;
 	}
@@ -270,34 +240,20 @@ static int arm_all(struct watched *w)
 	return 0;
 }
 
-static void clear_bits(uint64_t *bits, uint64_t from, uint64_t to)
-{
-	for (; from < to && from % 64; from++)
-		bit_clear(bits, from);
-	for (; from + 64 <= to; from += 64)
-		bits[from / 64] = 0;
-	for (; from < to; from++)
-		bit_clear(bits, from);
-}
-
 /* Holes fault again. */
 static void register_again(struct watched *w)
 {
-	for (size_t i = 0; i < mappings.n; i++)
-		if (mapping(i)->watched == w)
-			uffd_register(engine_uffd, all_of(mapping(i)),
-				      mode_of(w));
+	for (const struct watch_mapping *m = w->mappings; m; m = m->next)
+		uffd_register(engine_uffd, all_of(m), mode_of(w));
 	w->is_relaxed = false;
 }
 
 /* A mode cannot be taken back but with all others. */
 void watch_relax(struct watched *w)
 {
-	for (size_t i = 0; i < mappings.n; i++) {
-		if (mapping(i)->watched != w)
-			continue;
-		uffd_unregister(engine_uffd, all_of(mapping(i)));
-		uffd_register(engine_uffd, all_of(mapping(i)), UFFD_WRITES);
+	for (const struct watch_mapping *m = w->mappings; m; m = m->next) {
+		uffd_unregister(engine_uffd, all_of(m));
+		uffd_register(engine_uffd, all_of(m), UFFD_WRITES);
 	}
 	w->is_relaxed = true;
 	w->armed = false;
@@ -311,7 +267,7 @@ int watch_arm(struct watched *w)
 	w->faults = 0;
 	if (w->is_relaxed)
 		register_again(w);
-	if (!w->armed || bit_count(w->loose, w->pages) > w->pages / 2)
+	if (!w->armed || bits_count(w->loose, w->pages) > w->pages / 2)
 		return arm_all(w);
 	while ((from = bit_next(w->loose, from, w->pages, true)) < w->pages) {
 		long result;
@@ -320,7 +276,7 @@ int watch_arm(struct watched *w)
 		result = protect_pages(w, from, to);
 		if (sys_failed(result))
 			return (int)result;
-		clear_bits(w->loose, from, to);
+		bits_clear(w->loose, from, to);
 		from = to;
 	}
 	return 0;
@@ -357,19 +313,16 @@ void watch_wake_page(const struct watch_mapping *m, uintptr_t addr)
 	uintptr_t page = page_down(addr);
 
 	uffd_wake(engine_uffd, (struct uffd_range){page, page + PAGE_BYTES});
-	if (m->watched->mappings > 1)
+	if (m->watched->mappings->next)
 		watch_wake(m->watched,
 			   m->first + (page - m->start) / PAGE_BYTES, 1);
 }
 
 void watch_wake(const struct watched *w, uint64_t page, uint64_t pages)
 {
-	for (size_t i = 0; i < mappings.n; i++) {
-		struct uffd_range range;
+	for (const struct watch_mapping *m = w->mappings; m; m = m->next) {
+		struct uffd_range range = part(m, page, page + pages);
 
-		if (mapping(i)->watched != w)
-			continue;
-		range = part(mapping(i), page, page + pages);
 		if (range.end)
 			uffd_wake(engine_uffd, range);
 	}
@@ -377,35 +330,82 @@ void watch_wake(const struct watched *w, uint64_t page, uint64_t pages)
 
 /* Mappings ---------------------------------------------------------------- */
 
-static void erase(size_t i)
+static struct watch_mapping *mapping_new(void)
 {
-	mapping(i)->watched->mappings--;
+	const size_t n = PAGE_BYTES / sizeof(struct watch_mapping);
+	struct watch_mapping *m = unused;
+	long p;
+
+	if (!m) {
+		p = sys_mmap_private(PAGE_BYTES);
+		if (sys_failed(p))
+			return NULL;
+		m = (struct watch_mapping *)p;
+		for (size_t i = 0; i + 1 < n; i++)
+			m[i].next = &m[i + 1];
+	}
+	unused = m->next;
+	return m;
+}
+
+static void mapping_free(struct watch_mapping *m)
+{
+	m->next = unused;
+	unused = m;
+}
+
+static size_t place_of(const struct watch_mapping *m)
+{
+	size_t i = find(m->start);
+
+	if (i < mappings.n && mapping(i) == m)
+		return i;
+	for (i = 0; mapping(i) != m; i++) { /* another was mapped over it */
+	}
+	return i;
+}
+
+/* The one that *AT, in the list of its object, points to. */
+static void erase(struct watch_mapping **at)
+{
+	struct watch_mapping *m = *at;
+	size_t i = place_of(m);
+
+	*at = m->next;
+	if (m->watched->hint == m)
+		m->watched->hint = NULL;
 	mappings.n--;
-	memmove(mapping(i), mapping(i + 1),
-		(mappings.n - i) * sizeof(struct watch_mapping));
+	memmove(place(i), place(i + 1), (mappings.n - i) * sizeof(m));
+	mapping_free(m);
 }
 
 void watch_forget(struct watched *w)
 {
-	for (size_t i = mappings.n; i--;)
-		if (mapping(i)->watched == w)
-			erase(i);
+	while (w->mappings)
+		erase(&w->mappings);
 }
 
 void watch_forget_all(void)
 {
 	mappings.n = 0;
+	unused = NULL;
 }
 
-static int insert(const struct watch_mapping *m)
+static int insert(const struct watch_mapping *new)
 {
-	size_t i = find(m->start);
+	size_t i = find(new->start);
+	struct watch_mapping *m = mapping_new();
 
-	if (!cow_list_add(&mappings, sizeof(*m)))
+	if (!m || !cow_list_add(&mappings, sizeof(m))) {
+		if (m)
+			mapping_free(m);
 		return -ENOMEM;
-	memmove(mapping(i + 1), mapping(i), (mappings.n - 1 - i) * sizeof(*m));
-	*mapping(i) = *m;
-	m->watched->mappings++;
+	}
+	memmove(place(i + 1), place(i), (mappings.n - 1 - i) * sizeof(m));
+	*place(i) = m;
+	*m = *new;
+	m->next = m->watched->mappings;
+	m->watched->mappings = m;
 	return 0;
 }
 
@@ -493,25 +493,29 @@ static struct watch_mapping as_mapping(struct watched *w, const struct share *s)
 	return m;
 }
 
+/* Whether M is as it was. */
+static bool is_still(const struct watch_mapping *m)
+{
+	const struct share *s = share_at_or_above(m->start);
+	struct watch_mapping now;
+
+	if (!s || s->object != m->watched->object)
+		return false;
+	now = as_mapping(m->watched, s);
+	return now.start == m->start && now.end == m->end &&
+	       now.serial == m->serial;
+}
+
 /* Those of W that are no more, or not as they were. */
 static void erase_old(struct watched *w)
 {
-	for (size_t i = mappings.n; i--;) {
-		const struct watch_mapping *m = mapping(i);
-		const struct share *s;
-		struct watch_mapping now;
+	struct watch_mapping **at = &w->mappings;
 
-		if (m->watched != w)
-			continue;
-		s = share_at_or_above(m->start);
-		if (s && s->object == w->object) {
-			now = as_mapping(w, s);
-			if (now.start == m->start && now.end == m->end &&
-			    now.serial == m->serial)
-				continue;
-		}
-		erase(i);
-	}
+	while (*at)
+		if (is_still(*at))
+			at = &(*at)->next;
+		else
+			erase(at);
 }
 
 /*
@@ -532,33 +536,47 @@ static int meet_all(const struct watched *w)
 {
 	int result = 0;
 
-	for (size_t i = 0; !result && i < mappings.n; i++)
-		if (mapping(i)->watched == w)
-			result = meet(mapping(i));
+	for (const struct watch_mapping *m = w->mappings; !result && m;
+	     m = m->next)
+		result = meet(m);
+	return result;
+}
+
+/* S shows what W is.  AGAIN: what was met before has to be once more. */
+static int follow(struct watched *w, const struct share *s, bool *again)
+{
+	struct watch_mapping m = as_mapping(w, s);
+	int result;
+
+	if (m.start == m.end || is_known(&m))
+		return 0;
+	result = meet(&m);
+	if (!result && w->present)
+		empty(w, &m);
+	else if (!result && !w->is_whole)
+		result = keep(w, s);
+	if (!result)
+		result = insert(&m);
+	*again |= touches(w, &m);
 	return result;
 }
 
 int watch_follow(struct watched *w)
 {
-	const struct share *s;
+	uint32_t left = share_object_at(w->object)->mappings;
+	const struct share *s = left == 1 ? share_of(w->object) : NULL;
 	bool again = false;
 	int result = 0;
 
 	erase_old(w);
-	for (uintptr_t at = 0; !result && (s = share_at_or_above(at));
+	if (s)
+		return follow(w, s, &again);
+	for (uintptr_t at = 0; !result && left && (s = share_at_or_above(at));
 	     at = s->end) {
-		struct watch_mapping m = as_mapping(w, s);
-
-		if (s->object != w->object || m.start == m.end || is_known(&m))
+		if (s->object != w->object)
 			continue;
-		result = meet(&m);
-		if (!result && w->present)
-			empty(w, &m);
-		else if (!result && !w->is_whole)
-			result = keep(w, s);
-		if (!result)
-			result = insert(&m);
-		again |= touches(w, &m);
+		result = follow(w, s, &again);
+		left--;
 	}
 	return result || !again ? result : meet_all(w);
 }

@@ -14,6 +14,7 @@
 #ifndef ANONSHIM_COW_WATCH_H
 #define ANONSHIM_COW_WATCH_H
 
+#include "base/bits.h"
 #include "cow/history.h"
 #include "cow/uffd.h"
 
@@ -25,6 +26,7 @@ struct cow_object;
 
 struct watched {
 	struct watched *next;
+	struct watched *previous;
 	uint32_t object; /* of share.h */
 	uint32_t source; /* the snapshot that it is a view of, or 0 */
 	uint64_t pages;
@@ -35,8 +37,8 @@ struct watched {
 	bool armed;	   /* the invariant holds; else it need not */
 	bool is_whole;	   /* `at` shows also what is mapped nowhere else */
 	int fd; /* the engine's; not 0: most are holes, where touching faults */
-	size_t mappings;
-	size_t hint; /* one of them, perhaps; watch.c's */
+	struct watch_mapping *mappings;
+	const struct watch_mapping *hint; /* one of them; watch.c's */
 	/* of lifting where nobody wants to know, see snapshot_page.c */
 	uint64_t row;
 	uint64_t next_page;
@@ -54,6 +56,7 @@ struct watch_mapping {
 	uint64_t first;
 	uint32_t serial; /* of share.h */
 	struct watched *watched;
+	struct watch_mapping *next; /* of the same object */
 };
 
 /* All of them, the newest first. */
@@ -62,29 +65,8 @@ extern struct watched *watched_all;
 /* A bit set of W's pages, in memory of its own, and its length. */
 static inline size_t watch_bits_bytes(const struct watched *w)
 {
-	return (w->pages + 63) / 64 * sizeof(uint64_t);
+	return bits_bytes(w->pages);
 }
-
-static inline bool bit_get(const uint64_t *bits, uint64_t i)
-{
-	return bits[i / 64] >> i % 64 & 1;
-}
-
-static inline void bit_set(uint64_t *bits, uint64_t i)
-{
-	bits[i / 64] |= UINT64_C(1) << i % 64;
-}
-
-static inline void bit_clear(uint64_t *bits, uint64_t i)
-{
-	bits[i / 64] &= ~(UINT64_C(1) << i % 64);
-}
-
-/* The first bit from I on that is VALUE, below N; N: none is. */
-uint64_t bit_next(const uint64_t *bits, uint64_t i, uint64_t n, bool value);
-
-/* How many of the first N bits are set; those behind it are not. */
-uint64_t bit_count(const uint64_t *bits, uint64_t n);
 
 /* The mapping that holds ADDR, or NULL. */
 const struct watch_mapping *watch_at(uintptr_t addr);
@@ -111,6 +93,8 @@ int watched_get(uint32_t object, uint64_t size, int fd, struct watched **to);
 /* W's object has SIZE bytes now: what is new is watched from here on. */
 int watched_fit(struct watched *w, uint64_t size, int fd);
 struct watched *watched_of(uint32_t object);
+/* Nobody knows them any more. */
+void watched_forget_all(void);
 /* Whether the program has no mapping of it, and nobody else anything. */
 bool watched_is_unused(const struct watched *w);
 /* Whether what is mapped at ADDR is `at` of one that no child needs. */

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "cow/engine.h"
+#include "cow/plan.h"
 #include "cow/snapshot_page.h"
 #include "cow/watch.h"
 #include "track/share.h"
@@ -18,6 +19,7 @@
 #define SPARSE_BYTES (UINT64_C(256) << 20)
 
 struct watched *watched_all;
+static struct cow_list by_object; /* struct watched * */
 
 uint64_t *watched_bits(const struct watched *w)
 {
@@ -77,26 +79,50 @@ struct watched *watched_new(uint32_t object, uint64_t size, bool is_view,
 	return NULL;
 }
 
+static struct watched **slot(uint32_t object)
+{
+	return &((struct watched **)by_object.at)[object];
+}
+
 struct watched *watched_of(uint32_t object)
 {
-	struct watched *w = watched_all;
+	return object < by_object.n ? *slot(object) : NULL;
+}
 
-	while (w && w->object != object)
-		w = w->next;
-	return w;
+static bool link(struct watched *w)
+{
+	while (by_object.n <= w->object)
+		if (!cow_list_add(&by_object, sizeof(w)))
+			return false;
+	*slot(w->object) = w;
+	w->next = watched_all;
+	if (w->next)
+		w->next->previous = w;
+	watched_all = w;
+	return true;
+}
+
+static void unlink(const struct watched *w)
+{
+	*slot(w->object) = NULL;
+	*(w->previous ? &w->previous->next : &watched_all) = w->next;
+	if (w->next)
+		w->next->previous = w->previous;
+}
+
+void watched_forget_all(void)
+{
+	watched_all = NULL;
+	by_object.n = 0;
 }
 
 uint32_t watched_end(struct watched *w)
 {
 	uint32_t source = w->source;
 
-	for (struct watched **at = &watched_all; *at; at = &(*at)->next)
-		if (*at == w) {
-			*at = w->next;
-			break;
-		}
+	unlink(w);
 	if (w->present)
-		page_views -= bit_count(w->present, w->pages);
+		page_views -= bits_count(w->present, w->pages);
 	watch_forget(w);
 	share_mark(w->object, 0, OBJECT_WATCHED);
 	watched_free(w);
@@ -107,14 +133,14 @@ int watched_begin(struct watched *w)
 {
 	int result = watch_follow(w);
 
+	if (!result && !link(w))
+		result = -ENOMEM;
 	if (result) {
 		watch_forget(w);
 		return result == -EINVAL  ? -EINVAL
 		       : result == -EPERM ? -EPERM
 					  : -ENOMEM;
 	}
-	w->next = watched_all;
-	watched_all = w;
 	return 0;
 }
 

@@ -392,12 +392,14 @@ static void insert(size_t i, const struct share *s)
 	memmove(&shares[i + 1], &shares[i],
 		(share_count - i) * sizeof(*shares));
 	shares[i] = *s;
+	share_object_at(s->object)->mappings++;
 	count_add(1);
 }
 
 static void erase(size_t i)
 {
 	count_add(-1);
+	share_object_at(shares[i].object)->mappings--;
 	memmove(&shares[i], &shares[i + 1],
 		(share_count - i) * sizeof(*shares));
 }
@@ -547,6 +549,10 @@ const struct share *share_at_or_above(uintptr_t addr)
 
 const struct share *share_of(uint32_t object)
 {
+	const struct share *s = at(share_object_at(object)->at);
+
+	if (s && s->object == object)
+		return s;
 	for (size_t i = 0; i < share_count; i++)
 		if (shares[i].object == object)
 			return &shares[i];

@@ -91,7 +91,7 @@ void share_turn(uintptr_t start, uintptr_t end, uint64_t offset);
 /* The mapping that holds ADDR, or else the next above it; NULL: none. */
 const struct share *share_at_or_above(uintptr_t addr);
 
-/* The first mapping of OBJECT, or NULL. */
+/* A mapping of OBJECT, or NULL. */
 const struct share *share_of(uint32_t object);
 
 /* Whether a fork, or a snapshot, may have to do with OBJECT. */

@@ -210,7 +210,7 @@ struct registry_object {
 	uint32_t flags;
 	uint32_t site; /* that mapped it first */
 	int32_t fd;    /* OBJECT_REGION: its descriptor */
-	uint32_t reserved;
+	uint32_t mappings;
 };
 
 /* X(field, what it counts) */

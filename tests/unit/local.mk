@@ -17,6 +17,7 @@ tests_unit_libtoolcore_a_SOURCES = $(tool_core_sources)
 tests_unit_libtoolcore_a_CFLAGS = $(AM_CFLAGS) $(SANITIZER_CFLAGS)
 
 shim_unit_tests = \
+	tests/unit/test_bits \
 	tests/unit/test_caps \
 	tests/unit/test_cfi \
 	tests/unit/test_config \
@@ -71,6 +72,10 @@ UNIT_LDADD = tests/unit/libshimcore.a -lcriterion
 HEAP_UNIT_LDADD = src/heap/jemalloc.o $(UNIT_LDADD)
 TOOL_UNIT_LDADD = tests/unit/libtoolcore.a -lcriterion $(TOOL_LIBS)
 
+tests_unit_test_bits_SOURCES = tests/unit/test_bits.c
+tests_unit_test_bits_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_bits_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_bits_LDADD = $(UNIT_LDADD)
 tests_unit_test_caps_SOURCES = tests/unit/test_caps.c
 tests_unit_test_caps_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_caps_CFLAGS = $(UNIT_CFLAGS)

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Sets of bits against an array of booleans.
+ */
+#include "base/bits.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#define N 300
+#define ROUNDS 2000
+
+static bool model[N];
+static uint64_t bits[(N + 63) / 64];
+static uint64_t state = 88172645463325252;
+
+static unsigned draw(unsigned n)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (unsigned)(state % n);
+}
+
+static uint64_t model_next(uint64_t i, uint64_t n, bool value)
+{
+	while (i < n && model[i] != value)
+		i++;
+	return i < n ? i : n;
+}
+
+static void check(void)
+{
+	unsigned n = draw(N + 1);
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < N; i++) {
+		cr_assert_eq(bit_get(bits, i), model[i], "bit %u", i);
+		sum += model[i];
+	}
+	cr_assert_eq(bits_count(bits, N), sum);
+	for (unsigned i = 0; i <= n; i++)
+		for (int value = 0; value < 2; value++)
+			cr_assert_eq(bit_next(bits, i, n, value),
+				     model_next(i, n, value),
+				     "from %u below %u, %d", i, n, value);
+}
+
+Test(bits, as_an_array)
+{
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		unsigned from = draw(N);
+		unsigned to = from + draw(N - from + 1);
+
+		switch (draw(4)) {
+		case 0:
+			bits_clear(bits, from, to);
+			memset(model + from, false, to - from);
+			break;
+		case 1:
+			bit_clear(bits, from);
+			model[from] = false;
+			break;
+		default:
+			bit_set(bits, from);
+			model[from] = true;
+		}
+		check();
+	}
+}
+
+Test(bits, bytes)
+{
+	cr_assert_eq(bits_bytes(0), 0);
+	cr_assert_eq(bits_bytes(1), 8);
+	cr_assert_eq(bits_bytes(64), 8);
+	cr_assert_eq(bits_bytes(65), 16);
+}
