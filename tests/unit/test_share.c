@@ -224,8 +224,19 @@ static void check_mappings(unsigned operation)
 	cr_assert_eq(shown, 0, "operation %u", operation);
 }
 
+static uint32_t mappings_of(uint32_t object)
+{
+	const struct share *s;
+	uint32_t n = 0;
+
+	for (uintptr_t at = 0; (s = share_at_or_above(at)); at = s->end)
+		n += s->object == object;
+	return n;
+}
+
 static void check_objects(unsigned operation)
 {
+	const struct share *s;
 	uint32_t groups = 0;
 
 	for (size_t i = 0; i < OBJECTS; i++) {
@@ -234,6 +245,11 @@ static void check_objects(unsigned operation)
 		cr_assert_eq(!!(o->flags & OBJECT_ALIASED), aliased[i],
 			     "operation %u object %zu", operation, i);
 		groups += aliased[i];
+		cr_assert_eq(o->mappings, mappings_of(objects[i]),
+			     "operation %u object %zu", operation, i);
+		s = share_of(objects[i]);
+		cr_assert_eq(!s, !o->mappings);
+		cr_assert(!s || s->object == objects[i]);
 	}
 	cr_assert_eq(share_groups, groups, "operation %u", operation);
 }
