@@ -204,12 +204,12 @@ static int object_copy(const struct cow_plan *plan, uint32_t object)
 int cow_copy(struct cow_plan *plan)
 {
 	for (uint32_t i = 0; i < plan->objects.n; i++) {
-		const struct cow_object *o = COW_OBJECT(plan, i);
-		int result = 0;
+		struct cow_object *o = COW_OBJECT(plan, i);
+		int result;
 
 		if (!o->wanted || o->lazy)
 			continue;
-		result = object_copy(plan, i);
+		result = o->view ? cow_view_stage(o) : object_copy(plan, i);
 		if (result < 0)
 			return result;
 	}

@@ -198,6 +198,8 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 bool cow_parent(struct cow_plan *plan)
 {
 	cow_writers_release(plan);
+	for (size_t i = 0; i < plan->objects.n; i++)
+		cow_view_unstage(COW_OBJECT(plan, i));
 	return cow_lazy_parent(plan);
 }
 
@@ -220,9 +222,11 @@ static long map_renew(const struct cow_plan *plan, struct cow_map *m)
 		region_clear(m->start, m->end);
 		return 0;
 	}
-	result = sys_mmap((void *)m->start, m->end - m->start, m->prot,
-			  MAP_SHARED | MAP_FIXED | MAP_NORESERVE, o->new,
-			  (off_t)m->offset);
+	result =
+		o->view ? cow_view_map(o, m)
+			: sys_mmap((void *)m->start, m->end - m->start, m->prot,
+				   MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+				   o->new, (off_t)m->offset);
 	if (sys_failed(result))
 		return result;
 	if (m->advice)
@@ -253,8 +257,17 @@ static void object_renew(const struct cow_object *o)
 
 	if (o->wanted && o->seals)
 		sys_call(SYS_fcntl, o->new, F_ADD_SEALS, o->seals, 0, 0, 0);
-	if (o->wanted && o->id && !sys_failed(sys_object(o->new, &now)))
+	if (o->wanted && o->id && !o->view &&
+	    !sys_failed(sys_object(o->new, &now)))
 		share_renew(o->id, now.dev, now.ino, now.born_ns, o->size);
+}
+
+/* O can be mapped. */
+static bool object_is_made(struct cow_object *o)
+{
+	if (!o->wanted)
+		return true;
+	return o->view ? !cow_view_make(o) : cow_is_new(o);
 }
 
 /* Half of a copy is worse than no child. */
@@ -273,8 +286,7 @@ void cow_child(struct cow_plan *plan)
 			sys_call(SYS_exit_group, 127, 0, 0, 0, 0, 0);
 	cow_writers_in_child(plan);
 	for (size_t i = 0; i < plan->objects.n; i++)
-		if (COW_OBJECT(plan, i)->wanted &&
-		    !cow_is_new(COW_OBJECT(plan, i)))
+		if (!object_is_made(COW_OBJECT(plan, i)))
 			cow_end_child();
 	for (size_t i = 0; i < plan->maps.n; i++)
 		if (sys_failed(map_renew(plan, COW_MAP(plan, i))))

@@ -428,8 +428,11 @@ static int descriptors(struct cow_plan *plan)
 	if (g.result || result)
 		return g.result ? g.result : result;
 	for (size_t i = 0; i < plan->objects.n; i++) {
-		object_ask(COW_OBJECT(plan, i));
-		COW_OBJECT(plan, i)->wanted = cow_policy(COW_OBJECT(plan, i));
+		struct cow_object *o = COW_OBJECT(plan, i);
+
+		object_ask(o);
+		o->wanted = cow_policy(o);
+		o->view = o->wanted && o->id && cow_is_view(o->id);
 	}
 	spare_own(plan);
 	KEEP(&plan->fds, cow_fd, COW_OBJECT(plan, e.object)->wanted);

@@ -238,6 +238,10 @@ int cow_make(struct cow_plan *plan)
 
 		if (!o->wanted)
 			continue;
+		if (o->view) {
+			o->bytes = cow_view_bytes(o);
+			continue;
+		}
 		result = o->old < 0 ? open_old(plan, i) : 0;
 		if (!sys_failed(result) && o->new < 0)
 			result = object_make(o);
@@ -300,6 +304,8 @@ void cow_close(const struct cow_plan *plan)
 void cow_drop(struct cow_plan *plan)
 {
 	cow_close(plan);
+	for (size_t i = 0; i < plan->objects.n; i++)
+		cow_view_unstage(COW_OBJECT(plan, i));
 	cow_list_drop(&plan->fds);
 	cow_list_drop(&plan->maps);
 	cow_list_drop(&plan->objects);

@@ -51,8 +51,11 @@ struct cow_object {
 	uint64_t huge_bytes; /* of a page; 0: none of hugetlbfs */
 	uint64_t size;	     /* bytes */
 	uint64_t bytes;	     /* that it has memory for */
-	bool lazy;	     /* see lazy.h, and what follows */
-	char *f0; /* hidden mappings of all of it, and of the new one */
+	bool view;	     /* of a snapshot: made in the child, of: */
+	char *staged;	     /* the pages that it has, in order, or NULL */
+	size_t staged_bytes;
+	bool lazy; /* see lazy.h, and what follows */
+	char *f0;  /* hidden mappings of all of it, and of the new one */
 	char *f1;
 	uint8_t *done; /* a bit for 64 KiB that are known to be in the new */
 	struct cow_object *next_sink; /* of other windows, see watch.h */
@@ -165,6 +168,17 @@ int cow_copy(struct cow_plan *plan);
 void cow_close(const struct cow_plan *plan);
 /* Close and unmap what is ours. */
 void cow_drop(struct cow_plan *plan);
+
+/* Whether OBJECT is a view, and of one: what it has, in bytes. */
+bool cow_is_view(uint32_t object);
+uint64_t cow_view_bytes(const struct cow_object *o);
+/* With nobody writing: copy that.  Returns 0 or -ENOMEM. */
+int cow_view_stage(struct cow_object *o);
+void cow_view_unstage(struct cow_object *o);
+/* In the child: make O anew, and what M showed of it.  The latter may not be
+ * done by half: what M was is gone then. */
+int cow_view_make(struct cow_object *o);
+long cow_view_map(const struct cow_object *o, const struct cow_map *m);
 
 /*
  * Hold writes of other threads to what is to be copied, where that can be

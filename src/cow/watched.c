@@ -192,7 +192,7 @@ static int sweep(void *arg)
 bool watch_hides(uintptr_t addr)
 {
 	for (const struct watched *w = watched_all; w; w = w->next)
-		if ((w->present ? !w->mappings : !w->history.newest) &&
+		if ((w->present || !w->history.newest) &&
 		    addr - (uintptr_t)w->at < w->pages * PAGE_BYTES)
 			return true;
 	return false;
