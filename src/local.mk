@@ -23,7 +23,7 @@ shim_core_sources = \
 	src/cow/cow.c src/cow/cow.h \
 	src/cow/engine.c src/cow/engine.h \
 	src/cow/extent.c src/cow/gather.c \
-	src/cow/history.c src/cow/history.h \
+	src/cow/hidden.c src/cow/history.c src/cow/history.h \
 	src/cow/lazy.c src/cow/lazy.h src/cow/lazy_parent.c \
 	src/cow/lazy_prepare.c src/cow/lazy_put.c src/cow/make.c \
 	src/cow/plan.h src/cow/policy.c \

@@ -76,17 +76,30 @@ static struct cow_object *object_add(struct cow_plan *plan)
 	return o;
 }
 
+/* The index of the object with ID; COW_NONE: PLAN has none. */
+static uint32_t index_of(const struct cow_plan *plan, uint32_t id)
+{
+	uint32_t next = id < plan->by_id.n ? *COW_NEXT(plan, id) : 0;
+
+	return next ? next - 1 : COW_NONE;
+}
+
 /* The object with ID that PLAN has already, or a new one. */
 static struct cow_object *object_of(struct cow_plan *plan, uint32_t id)
 {
+	uint32_t i = index_of(plan, id);
 	struct cow_object *o;
 
-	for (size_t i = 0; i < plan->objects.n; i++)
-		if (COW_OBJECT(plan, i)->id == id)
-			return COW_OBJECT(plan, i);
+	if (i != COW_NONE)
+		return COW_OBJECT(plan, i);
+	while (plan->by_id.n <= id)
+		if (!cow_list_add(&plan->by_id, sizeof(uint32_t)))
+			return NULL;
 	o = object_add(plan);
-	if (o)
-		o->id = id;
+	if (!o)
+		return NULL;
+	o->id = id;
+	*COW_NEXT(plan, id) = (uint32_t)plan->objects.n;
 	return o;
 }
 
@@ -172,26 +185,16 @@ static void object_meet(struct cow_object *o, const struct cow_map *m)
 struct gathering {
 	struct cow_plan *plan;
 	int result;
-	struct cow_list hidden; /* struct uffd_range; open windows' own */
+	struct cow_list hidden;
 };
-
-static bool hides(const struct gathering *g, uintptr_t addr)
-{
-	for (size_t i = 0; i < g->hidden.n; i++) {
-		const struct uffd_range *r = COW_AT(&g->hidden, uffd_range, i);
-
-		if (r->start <= addr && addr < r->end)
-			return true;
-	}
-	return watch_hides(addr);
-}
 
 static void map_found(const struct procmap_vma *vma, void *arg)
 {
 	struct gathering *g = arg;
 	struct cow_map *m;
 
-	if (!vma->shared || !vma->inode || g->result || hides(g, vma->start))
+	if (!vma->shared || !vma->inode || g->result ||
+	    cow_hides(&g->hidden, vma->start))
 		return;
 	m = cow_list_add(&g->plan->maps, sizeof(*m));
 	if (!m) {
@@ -220,25 +223,42 @@ static void map_found(const struct procmap_vma *vma, void *arg)
 
 static struct cow_map *map_at(struct cow_plan *plan, uintptr_t addr)
 {
-	for (size_t i = 0; i < plan->maps.n; i++) {
-		struct cow_map *m = COW_MAP(plan, i);
+	size_t low = 0;
+	size_t high = plan->maps.n;
 
-		if (m->start <= addr && addr < m->end)
-			return m;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (COW_MAP(plan, middle)->end > addr)
+			high = middle;
+		else
+			low = middle + 1;
 	}
-	return NULL;
+	return low < plan->maps.n && COW_MAP(plan, low)->start <= addr
+		       ? COW_MAP(plan, low)
+		       : NULL;
+}
+
+static bool is_shown(const struct cow_plan *plan, const struct cow_map *m,
+		     uint32_t i)
+{
+	const struct cow_object *o = COW_OBJECT(plan, i);
+
+	return o->mapped && same_identity(&o->identity, &m->identity);
 }
 
 /* The object with M's identity; COW_NONE: none. */
 static uint32_t object_shown(const struct cow_plan *plan,
 			     const struct cow_map *m)
 {
-	for (uint32_t i = 0; i < plan->objects.n; i++) {
-		const struct cow_object *o = COW_OBJECT(plan, i);
+	const struct share *s = share_at_or_above(m->start);
+	uint32_t i = s ? index_of(plan, s->object) : COW_NONE;
 
-		if (o->mapped && same_identity(&o->identity, &m->identity))
+	if (i != COW_NONE && is_shown(plan, m, i)) /* as it should be */
+		return i;
+	for (i = 0; i < plan->objects.n; i++)
+		if (is_shown(plan, m, i))
 			return i;
-	}
 	return COW_NONE;
 }
 
@@ -503,7 +523,7 @@ static void forget_gone(struct cow_plan *plan)
 static int maps(struct cow_plan *plan)
 {
 	struct gathering g = {.plan = plan};
-	int result = lazy_hidden(&g.hidden);
+	int result = cow_hidden(&g.hidden);
 
 	if (!result)
 		result = procmaps_read(map_found, &g);

@@ -107,8 +107,8 @@ void lazy_yield(struct watched *w, uint64_t from, uint64_t to);
 bool lazy_finish(void);
 /* In a child: they are its parent's. */
 void lazy_parent_forget(void);
-/* With the map's lock held: what open windows have mapped for themselves, as
- * uffd_range, is added to TO.  Returns 0 or -ENOMEM. */
+/* With the map's lock held: what open windows have mapped for themselves is
+ * added to TO, as by cow_hide(). */
 int lazy_hidden(struct cow_list *to);
 /* Whether no more windows can be opened. */
 bool lazy_parent_is_full(void);

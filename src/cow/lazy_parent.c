@@ -8,7 +8,6 @@
 #include "cow/engine.h"
 #include "cow/lazy.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
@@ -233,28 +232,20 @@ bool lazy_finish(void)
 	return true;
 }
 
-static bool hide(struct cow_list *to, const void *at, size_t bytes)
-{
-	struct uffd_range *r = cow_list_add(to, sizeof(*r));
-
-	if (r)
-		*r = (struct uffd_range){(uintptr_t)at, (uintptr_t)at + bytes};
-	return r;
-}
-
 static int list_hidden(void *to)
 {
-	for (const struct cow_plan *p = windows; p; p = p->next) {
-		if (!hide(to, p->talk, PAGE_BYTES))
-			return -ENOMEM;
-		for (size_t i = 0; i < p->objects.n; i++) {
+	int result = 0;
+
+	for (const struct cow_plan *p = windows; !result && p; p = p->next) {
+		result = cow_hide(to, p->talk, PAGE_BYTES);
+		for (size_t i = 0; !result && i < p->objects.n; i++) {
 			const struct cow_object *o = COW_OBJECT(p, i);
 
-			if (o->lazy && !hide(to, o->f1, page_up(o->size)))
-				return -ENOMEM;
+			if (o->lazy)
+				result = cow_hide(to, o->f1, page_up(o->size));
 		}
 	}
-	return 0;
+	return result;
 }
 
 int lazy_hidden(struct cow_list *to)

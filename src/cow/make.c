@@ -309,4 +309,5 @@ void cow_drop(struct cow_plan *plan)
 	cow_list_drop(&plan->fds);
 	cow_list_drop(&plan->maps);
 	cow_list_drop(&plan->objects);
+	cow_list_drop(&plan->by_id);
 }

@@ -121,6 +121,7 @@ struct cow_plan {
 	struct cow_list objects;
 	struct cow_list maps;
 	struct cow_list fds;
+	struct cow_list by_id; /* uint32_t: of objects, 1 + index */
 	bool late;   /* what was made is filled after handlers of the program */
 	int writers; /* the userfaultfd that holds them, or -1 */
 	bool freezes; /* and those that write by descriptor wait */
@@ -137,6 +138,7 @@ struct cow_plan {
 #define COW_OBJECT(plan, i) COW_AT(&(plan)->objects, cow_object, i)
 #define COW_MAP(plan, i) COW_AT(&(plan)->maps, cow_map, i)
 #define COW_FD(plan, i) COW_AT(&(plan)->fds, cow_fd, i)
+#define COW_NEXT(plan, id) (&((uint32_t *)(plan)->by_id.at)[id])
 
 /* Room for one more element of BYTES, zeroed; NULL: no memory. */
 void *cow_list_add(struct cow_list *list, size_t bytes);
@@ -149,6 +151,15 @@ void cow_list_drop(struct cow_list *list);
 int cow_gather(struct cow_plan *plan);
 /* The same again; what was made for an object stays. */
 int cow_gather_again(struct cow_plan *plan);
+
+/*
+ * With the map's lock held: what is mapped for snapshots and by open windows is
+ * listed in TO, which was empty.  Returns 0 or -ENOMEM.
+ */
+int cow_hidden(struct cow_list *to);
+int cow_hide(struct cow_list *to, const void *at, size_t bytes);
+/* Whether ADDR is in one of that list. */
+bool cow_hides(const struct cow_list *list, uintptr_t addr);
 
 /* Whether children get a copy of O, of which all else is known. */
 bool cow_policy(const struct cow_object *o);

@@ -97,8 +97,6 @@ struct watched *watched_of(uint32_t object);
 void watched_forget_all(void);
 /* Whether the program has no mapping of it, and nobody else anything. */
 bool watched_is_unused(const struct watched *w);
-/* Whether what is mapped at ADDR is `at` of one that no child needs. */
-bool watch_hides(uintptr_t addr);
 /* A bit a page, in memory of its own; NULL: there is none. */
 uint64_t *watched_bits(const struct watched *w);
 void watched_free(struct watched *w);

@@ -189,15 +189,6 @@ static int sweep(void *arg)
 	return 0;
 }
 
-bool watch_hides(uintptr_t addr)
-{
-	for (const struct watched *w = watched_all; w; w = w->next)
-		if ((w->present || !w->history.newest) &&
-		    addr - (uintptr_t)w->at < w->pages * PAGE_BYTES)
-			return true;
-	return false;
-}
-
 /* BITS of OLD pages, as so many of W. */
 static uint64_t *bits_grown(const struct watched *w, const uint64_t *bits,
 			    size_t old_bytes)
