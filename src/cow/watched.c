@@ -216,7 +216,8 @@ static void move_by_halves(char *from, char *to, size_t bytes)
 struct growing {
 	struct watched *w;
 	uint64_t pages;
-	int fd; /* the engine's caller's */
+	char *at;      /* of so many; its caller's, who has a descriptor */
+	bool is_whole; /* of that */
 };
 
 /* All or nothing. */
@@ -226,27 +227,23 @@ static int grow(void *arg)
 	struct watched *w = g->w;
 	struct watched big = *w;
 	size_t old_bytes = watch_bits_bytes(w);
-	long at;
 
 	big.pages = g->pages;
 	big.loose = bits_grown(&big, w->loose, old_bytes);
-	at = map_hidden(big.pages * PAGE_BYTES, g->fd);
-	if (!big.loose || sys_failed(at) ||
-	    history_grow(&w->history, big.pages)) {
+	if (!big.loose || history_grow(&w->history, big.pages)) {
 		if (big.loose)
 			sys_munmap(big.loose, page_up(watch_bits_bytes(&big)));
-		if (!sys_failed(at))
-			sys_munmap((void *)at, big.pages * PAGE_BYTES);
+		sys_munmap(g->at, big.pages * PAGE_BYTES);
 		return -ENOMEM;
 	}
 	sys_munmap(w->loose, page_up(old_bytes));
 	w->loose = big.loose;
-	if (g->fd < 0) /* also what is mapped nowhere else any more */
-		move_by_halves(w->at, (char *)at, w->pages * PAGE_BYTES);
+	if (!g->is_whole) /* also what is mapped nowhere else any more */
+		move_by_halves(w->at, g->at, w->pages * PAGE_BYTES);
 	else
 		sys_munmap(w->at, w->pages * PAGE_BYTES);
-	w->at = (char *)at;
-	w->is_whole = g->fd >= 0;
+	w->at = g->at;
+	w->is_whole = g->is_whole;
 	w->pages = big.pages;
 	watch_forget(w); /* to keep what they show anew */
 	return watch_follow(w);
@@ -254,10 +251,19 @@ static int grow(void *arg)
 
 int watched_fit(struct watched *w, uint64_t size, int fd)
 {
-	struct growing g = {w, page_up(size) / PAGE_BYTES, fd};
+	struct growing g = {
+		.w = w,
+		.pages = page_up(size) / PAGE_BYTES,
+		.is_whole = fd >= 0,
+	};
+	long p;
 
 	if (w->present || w->sink || g.pages <= w->pages)
 		return 0;
+	p = map_hidden(g.pages * PAGE_BYTES, fd);
+	if (sys_failed(p))
+		return -ENOMEM;
+	g.at = (char *)p;
 	return engine_call(grow, &g);
 }
 

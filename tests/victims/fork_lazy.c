@@ -11,6 +11,7 @@
  *	again	children fork children, at once
  *	holes	one page in a hundred was ever written
  *	exec	the child calls execve(), and the parent goes on
+ *	grows	the memory, between two forks
  *	stopped	TIMES children, each stopped before it looks, until all are
  *there
  */
@@ -183,7 +184,8 @@ static int fork_once(unsigned *seed)
 static void threads_run(unsigned times, unsigned *seed)
 {
 	pthread_t thread[WRITERS];
-	bool busy = !is("quiet") && !is("holes") && !is("again");
+	bool busy =
+		!is("quiet") && !is("holes") && !is("again") && !is("grows");
 
 	for (unsigned i = 0; busy && i < WRITERS; i++)
 		CHECK(!pthread_create(&thread[i], NULL, writer_run,
@@ -201,6 +203,27 @@ static void threads_run(unsigned times, unsigned *seed)
 	for (size_t page = 0; !busy && page < pages; page += step)
 		if (*word_of(two, page) >> 32 != 1)
 			wrong("page %zu: the child's", page);
+}
+
+/* A descriptor's, which grows after the first fork has looked at it. */
+static void grow(size_t mib)
+{
+	int fd = memfd_of("grows", pages, MFD_CLOEXEC);
+
+	munmap((void *)one, pages * PAGE);
+	munmap((void *)two, pages * PAGE);
+	one = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	two = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	CHECK(!ftruncate(fd, (off_t)(mib << 19)));
+	pages /= 2;
+	for (unsigned writer = 0; writer < WRITERS; writer++)
+		put(writer, 1);
+	threads_run(1, NULL);
+	CHECK(!ftruncate(fd, (off_t)(mib << 20)));
+	pages *= 2;
+	for (unsigned writer = 0; writer < WRITERS; writer++)
+		put(writer, 1);
+	threads_run(1, NULL);
 }
 
 /* A parent that is killed leaves a child, which tells by a pipe. */
@@ -291,6 +314,8 @@ int main(int argc, char **argv)
 	map(mib);
 	if (is("stopped"))
 		all_stopped(times);
+	else if (is("grows"))
+		grow(mib);
 	else
 		threads_run(times, &seed);
 	return 0;

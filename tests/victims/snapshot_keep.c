@@ -12,6 +12,7 @@
  *	chroot	no /proc
  *	holes	views of which pages were taken away
  *	grows	memory that has become larger
+ *	many	views of as many snapshots, and a fork
  *	twice	a snapshot is released again, while a view needs it
  */
 #include "snapshot_help.h"
@@ -20,10 +21,14 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #define TWIN_PAGES 32UL
 #define DEEP 100
 #define NOBODY 65534
+#define DESCRIPTORS 1024
+#define VIEWS 2500UL
+#define WRITTEN 7 /* one in so many is written to */
 
 static struct twin twin;
 static uint64_t id;
@@ -173,6 +178,52 @@ static void forks(void)
 	see_view(v, VALUE_BEFORE, "a view");
 }
 
+/* Views of one snapshot each, of which page I % TWIN_PAGES was another's; what
+ * is theirs is VALUE. */
+static void see_views(volatile uint64_t *const *v, uint64_t value)
+{
+	for (size_t i = 0; i < VIEWS; i++) {
+		size_t page = i % TWIN_PAGES;
+		uint64_t wanted = i % WRITTEN ? VALUE_BEFORE + i : value + i;
+
+		if (v[i][page * WORDS] != wanted)
+			wrong("view %zu: page %zu is %#lx, not %#lx", i, page,
+			      v[i][page * WORDS], wanted);
+	}
+}
+
+static void write_views(volatile uint64_t *const *v, uint64_t value)
+{
+	for (size_t i = 0; i < VIEWS; i += WRITTEN)
+		v[i][i % TWIN_PAGES * WORDS] = value + i;
+}
+
+/* More than there may be descriptors. */
+static void many(void)
+{
+	static volatile uint64_t *v[VIEWS];
+	struct rlimit limit = {DESCRIPTORS, DESCRIPTORS};
+	struct talk talk;
+
+	CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
+	begin();
+	for (size_t i = 0; i < VIEWS; i++) {
+		twin.one[i % TWIN_PAGES * WORDS] = VALUE_BEFORE + i;
+		v[i] = view(take(twin.two));
+	}
+	write_views(v, VALUE_BEFORE);
+	talk_open(&talk);
+	talk_split(&talk, fork());
+	if (talk.child)
+		write_views(v, VALUE_PARENT);
+	else
+		write_views(v, VALUE_CHILD);
+	talk_say(&talk);
+	talk_hear(&talk);
+	see_views(v, talk.child ? VALUE_PARENT : VALUE_CHILD);
+	talk_end(&talk);
+}
+
 /* ---- rights ---- */
 
 /* No snapshot can be taken any more; those that there are stay. */
@@ -286,11 +337,11 @@ static void holes(void)
 	CHECK(!v[2 * WORDS] && !v[3 * WORDS]);
 }
 
-static void grows(void)
+static void grows_of(enum kind kind)
 {
 	volatile uint64_t *v;
 
-	memory_make(&twin, TWIN_PAGES / 2, KIND_MEMFD);
+	memory_make(&twin, TWIN_PAGES / 2, kind);
 	twin_before(&twin);
 	id = take(twin.one);
 	CHECK(!ftruncate(twin.fd, (off_t)(TWIN_PAGES * PAGE)));
@@ -301,6 +352,12 @@ static void grows(void)
 	twin_write(twin.one, TWIN_PAGES, VALUE_CHILD);
 	v = view(id);
 	see_view(v, VALUE_PARENT, "the second");
+}
+
+static void grows(void)
+{
+	grows_of(KIND_MEMFD);
+	grows_of(KIND_REGION);
 }
 
 static void twice(void)
@@ -330,6 +387,7 @@ int main(int argc, char **argv)
 		{"holes", holes},    {"user", another_user},
 		{"grows", grows},    {"sandbox", sandbox},
 		{"chroot", no_proc}, {"twice", twice},
+		{"many", many},
 	};
 
 	victim_begin();
