@@ -25,7 +25,8 @@ shim_core_sources = \
 	src/cow/extent.c src/cow/gather.c \
 	src/cow/hidden.c src/cow/history.c src/cow/history.h \
 	src/cow/lazy.c src/cow/lazy.h src/cow/lazy_parent.c \
-	src/cow/lazy_prepare.c src/cow/lazy_put.c src/cow/make.c \
+	src/cow/lazy_prepare.c src/cow/lazy_put.c \
+	src/cow/list.c src/cow/list.h src/cow/make.c \
 	src/cow/plan.h src/cow/policy.c \
 	src/cow/snapshot.c src/cow/snapshot.h \
 	src/cow/snapshot_page.c src/cow/snapshot_page.h \

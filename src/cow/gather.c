@@ -27,34 +27,9 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#define MAPS_TRIES 3
 #define ANON_LABEL "[anon_shmem:"
 #define DELETED " (deleted)"
-
-void *cow_list_add(struct cow_list *list, size_t bytes)
-{
-	size_t need = (list->n + 1) * bytes;
-	size_t more = list->bytes ? list->bytes * 2 : 4 * PAGE_BYTES;
-	long at;
-
-	if (need > list->bytes) {
-		at = list->bytes ? sys_mremap(list->at, list->bytes, more,
-					      MREMAP_MAYMOVE, NULL)
-				 : sys_mmap_private(more);
-		if (sys_failed(at))
-			return NULL;
-		list->at = (void *)at;
-		list->bytes = more;
-	}
-	list->n++;
-	return (char *)list->at + need - bytes;
-}
-
-void cow_list_drop(struct cow_list *list)
-{
-	if (list->bytes)
-		sys_munmap(list->at, list->bytes);
-	*list = (struct cow_list){0};
-}
 
 static bool ends_in(const char *text, const char *end)
 {
@@ -519,16 +494,42 @@ static void forget_gone(struct cow_plan *plan)
 	}
 }
 
-/* All that is mapped, but what is hidden. */
+/* Whether something is known to be mapped of what may be meant that was not
+ * found. */
+static bool maps_lack(struct cow_plan *plan)
+{
+	const struct share *s;
+
+	for (uintptr_t at = 0; (s = share_at_or_above(at)); at = s->end) {
+		const struct cow_map *m;
+
+		if (index_of(plan, s->object) == COW_NONE)
+			continue;
+		for (uintptr_t p = s->start; p < s->end; p = m->end) {
+			m = map_at(plan, p);
+			if (!m)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* All that is mapped, but what is hidden.  While others change mappings - the
+ * engine's are not the map's - a kernel may leave some out. */
 static int maps(struct cow_plan *plan)
 {
 	struct gathering g = {.plan = plan};
 	int result = cow_hidden(&g.hidden);
 
-	if (!result)
+	for (int tries = 0; !result && tries < MAPS_TRIES; tries++) {
+		plan->maps.n = 0;
 		result = procmaps_read(map_found, &g);
+		result = result < 0 ? result : g.result;
+		if (!maps_lack(plan))
+			break;
+	}
 	cow_list_drop(&g.hidden);
-	return result >= 0 ? g.result : result;
+	return result;
 }
 
 int cow_gather(struct cow_plan *plan)

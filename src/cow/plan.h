@@ -8,6 +8,7 @@
 #define ANONSHIM_COW_PLAN_H
 
 #include "cow/cow.h"
+#include "cow/list.h"
 #include "cow/uffd.h"
 
 #include <stdbool.h>
@@ -16,13 +17,6 @@
 
 #define COW_NAME_BYTES 288 /* as PROCMAPS_NAME_BYTES */
 #define COW_LABEL_BYTES 96 /* a name of PR_SET_VMA_ANON_NAME */
-
-/* An array that grows. */
-struct cow_list {
-	void *at;
-	size_t n;
-	size_t bytes; /* mapped */
-};
 
 /* How /proc/PID/maps tells objects apart. */
 struct cow_identity {
@@ -133,16 +127,10 @@ struct cow_plan {
 	struct cow_plan *next; /* open windows, see lazy_parent.c */
 };
 
-/* Element I of a list. */
-#define COW_AT(list, type, i) (&((struct type *)(list)->at)[i])
 #define COW_OBJECT(plan, i) COW_AT(&(plan)->objects, cow_object, i)
 #define COW_MAP(plan, i) COW_AT(&(plan)->maps, cow_map, i)
 #define COW_FD(plan, i) COW_AT(&(plan)->fds, cow_fd, i)
 #define COW_NEXT(plan, id) (&((uint32_t *)(plan)->by_id.at)[id])
-
-/* Room for one more element of BYTES, zeroed; NULL: no memory. */
-void *cow_list_add(struct cow_list *list, size_t bytes);
-void cow_list_drop(struct cow_list *list);
 
 /*
  * Find what is to be copied: the objects, their mappings and descriptors.

@@ -91,9 +91,13 @@ struct watched *watched_of(uint32_t object)
 
 static bool link(struct watched *w)
 {
-	while (by_object.n <= w->object)
-		if (!cow_list_add(&by_object, sizeof(w)))
+	while (by_object.n <= w->object) {
+		struct watched **next = cow_list_add(&by_object, sizeof(w));
+
+		if (!next)
 			return false;
+		*next = NULL;
+	}
 	*slot(w->object) = w;
 	w->next = watched_all;
 	if (w->next)

@@ -13,6 +13,7 @@
  */
 #include "fork_disturb.h"
 
+#define MAPS_TRIES 5
 #define OBJECTS_MAX 3
 #define VMAS_MAX 1024
 #define DEPTH 2 /* a child of a child */
@@ -104,20 +105,34 @@ static void vmas_read(unsigned list)
 	}
 }
 
-/* The same addresses, offsets and protections as at the fork. */
-static void vmas_compare(void)
+/* The first that differs; none: how many there are. */
+static unsigned vmas_differ(void)
 {
 	unsigned n;
 
-	vmas_read(1);
 	for (n = 0; n < vmas_of[0] && n < vmas_of[1]; n++)
 		if (vmas[0][n].start != vmas[1][n].start ||
 		    vmas[0][n].end != vmas[1][n].end ||
 		    vmas[0][n].pgoff != vmas[1][n].pgoff ||
 		    strcmp(vmas[0][n].prot, vmas[1][n].prot))
 			break;
-	if (n == vmas_of[0] && n == vmas_of[1])
-		return;
+	return n;
+}
+
+/*
+ * The same addresses, offsets and protections as at the fork.  While another
+ * thread ends its watching of them the kernel may show one twice, or a part.
+ */
+static void vmas_compare(void)
+{
+	unsigned n = 0;
+
+	for (int tries = 0; tries < MAPS_TRIES; tries++) {
+		vmas_read(1);
+		n = vmas_differ();
+		if (n == vmas_of[0] && n == vmas_of[1])
+			return;
+	}
 	wrong("seed %lu topology %lu, %s: mapping %u was %lx-%lx %s %lx and is "
 	      "%lx-%lx %s %lx",
 	      seed, topology, phase, n, vmas[0][n].start, vmas[0][n].end,
