@@ -38,6 +38,7 @@ static char address_space;
 #endif
 
 #define HUGETLBFS_MAGIC 0x958458f6
+#define MQUEUE_MAGIC 0x19800202
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x8U
 #endif
@@ -245,6 +246,14 @@ uint64_t sys_huge_bytes(int fd)
 	return sys_failed(result) || st.f_type != HUGETLBFS_MAGIC
 		       ? 0
 		       : (uint64_t)st.f_bsize;
+}
+
+bool sys_is_queue(int fd)
+{
+	struct statfs st;
+	long result = sys_call(SYS_fstatfs, fd, (long)&st, 0, 0, 0, 0);
+
+	return !sys_failed(result) && st.f_type == MQUEUE_MAGIC;
 }
 
 bool sys_same_file(const char *a, const char *b)

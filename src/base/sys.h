@@ -74,6 +74,8 @@ struct sys_object {
 long sys_object(int fd, struct sys_object *object);
 /* Of a page of the hugetlbfs that FD is in; 0: it is in another. */
 uint64_t sys_huge_bytes(int fd);
+/* Whether FD is a message queue, see mq_overview(7). */
+bool sys_is_queue(int fd);
 /* Whether paths A and B lead to one file. */
 bool sys_same_file(const char *a, const char *b);
 /* A file at one moment: where it is the same at another, so are its bytes. */

@@ -108,10 +108,23 @@ void thread_forget(struct thread *t)
 	t->tid = 0;
 }
 
-void thread_keep(const int *kept, size_t n)
+static void sort(int *numbers, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		int number = numbers[i];
+		size_t j = i;
+
+		for (; j && numbers[j - 1] > number; j--)
+			numbers[j] = numbers[j - 1];
+		numbers[j] = number;
+	}
+}
+
+void thread_keep(int *kept, size_t n)
 {
 	unsigned from = 0;
 
+	sort(kept, n);
 	for (size_t i = 0; i <= n; i++) {
 		unsigned to = i < n ? (unsigned)kept[i] : UINT_MAX;
 

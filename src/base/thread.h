@@ -43,7 +43,7 @@ void thread_wait(struct thread *t);
 /* In a child of fork, which T did not come to. */
 void thread_forget(struct thread *t);
 
-/* In T: close all descriptors but the N of KEPT, which rise. */
-void thread_keep(const int *kept, size_t n);
+/* In T: close all descriptors but the N of KEPT, which is put in order. */
+void thread_keep(int *kept, size_t n);
 
 #endif

@@ -4,10 +4,12 @@
  */
 #include "cow/engine.h"
 
+#include "base/fdlist.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/thread.h"
 #include "cow/lazy.h"
+#include "cow/list.h"
 #include "cow/snapshot.h"
 #include "cow/snapshot_page.h"
 #include "cow/uffd.h"
@@ -39,6 +41,7 @@ static struct {
 	int result;
 	bool served;
 	bool quit;
+	struct cow_list kept; /* int: descriptors that are not closed */
 } engine;
 
 static struct uffd_range page_at(const char *p)
@@ -157,11 +160,31 @@ static void wait_for_work(void)
 	}
 }
 
+/* False: there is no memory. */
+static bool keep(int fd)
+{
+	int *kept = cow_list_add(&engine.kept, sizeof(fd));
+
+	if (kept)
+		*kept = fd;
+	return kept;
+}
+
+/* To close one, in whatever table, ends what mq_notify(3) has asked for. */
+static void keep_queue(int fd, void *unused)
+{
+	(void)unused;
+	if (sys_is_queue(fd))
+		keep(fd);
+}
+
 static void run(void *arg)
 {
+	const int *kept = engine.kept.at;
+
 	(void)arg;
-	thread_keep(&engine_uffd, 1);
-	if (engine_uffd) /* 0 stands for none */
+	thread_keep(engine.kept.at, engine.kept.n);
+	if (*kept) /* 0 stands for none */
 		sys_call(SYS_dup3, engine_uffd, 0, O_CLOEXEC, 0, 0, 0);
 	while (!engine.quit) {
 		wait_for_work();
@@ -221,6 +244,10 @@ int engine_start(void)
 	engine.quit = engine_held = false;
 	memset(engine.polls, 0, sizeof(engine.polls));
 	result = open_uffd();
+	engine.kept.n = 0;
+	if (!result && !keep(engine_uffd))
+		result = -ENOMEM;
+	fdlist_read(keep_queue, NULL);
 	if (!result)
 		result = thread_start(&engine.thread, run, NULL);
 	fd = engine_uffd;

@@ -156,13 +156,6 @@ static void choose_own(const struct cow_plan *plan)
 	for (size_t i = 0; i < plan->objects.n; i++)
 		if (COW_OBJECT(plan, i)->lazy && COW_OBJECT(plan, i)->old >= 0)
 			kept[n++] = COW_OBJECT(plan, i)->old;
-	for (size_t i = 1; i < n; i++) /* in order */
-		for (size_t j = i; j && kept[j] < kept[j - 1]; j--) {
-			int swapped = kept[j];
-
-			kept[j] = kept[j - 1];
-			kept[j - 1] = swapped;
-		}
 	window.n_kept = n;
 }
 

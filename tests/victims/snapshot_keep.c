@@ -12,6 +12,7 @@
  *	chroot	no /proc
  *	holes	views of which pages were taken away
  *	grows	memory that has become larger
+ *	queue	mq_notify(3) goes on
  *	many	views of as many snapshots, and a fork
  *	twice	a snapshot is released again, while a view needs it
  */
@@ -20,6 +21,7 @@
 #include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <mqueue.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -360,6 +362,36 @@ static void grows(void)
 	grows_of(KIND_REGION);
 }
 
+static volatile sig_atomic_t told;
+
+static void tell(int number)
+{
+	told = number;
+}
+
+/* What the program was to be told of a message queue it still is. */
+static void queue(void)
+{
+	struct sigevent event = {
+		.sigev_notify = SIGEV_SIGNAL,
+		.sigev_signo = SIGUSR1,
+	};
+	char name[32];
+	mqd_t q;
+
+	snprintf(name, sizeof(name), "/anonshim-%d", (int)getpid());
+	q = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, NULL);
+	if (q < 0)
+		SKIP("no message queues");
+	CHECK(!mq_unlink(name));
+	CHECK(signal(SIGUSR1, tell) != SIG_ERR);
+	CHECK(!mq_notify(q, &event));
+	begin();
+	CHECK(!mq_send(q, "", 1, 0)); /* it is told before this returns */
+	if (told != SIGUSR1)
+		wrong("nothing was told of a message");
+}
+
 static void twice(void)
 {
 	volatile uint64_t *v;
@@ -387,7 +419,7 @@ int main(int argc, char **argv)
 		{"holes", holes},    {"user", another_user},
 		{"grows", grows},    {"sandbox", sandbox},
 		{"chroot", no_proc}, {"twice", twice},
-		{"many", many},
+		{"many", many},	     {"queue", queue},
 	};
 
 	victim_begin();
