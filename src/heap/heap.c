@@ -40,7 +40,8 @@ static void slot_fill(struct thread_heap *t, struct slot *s, uintptr_t pc,
 	s->pc = 0;
 	s->caller = c;
 	s->cache = &no_cache;
-	s->step = c->wrapper ? c->rule : (struct cfi_rule){.base = CFI_NONE};
+	s->step =
+		caller_wraps(c) ? c->rule : (struct cfi_rule){.base = CFI_NONE};
 	s->pc = pc;
 }
 
@@ -75,7 +76,7 @@ static bool is_part(struct thread_heap *t, const struct unwind_start *start,
 	if (!unwind_step(&frame))
 		return false;
 	above = caller_of(t, frame.pc);
-	return above->wrapper && above->place->owner == c->place->owner;
+	return caller_wraps(above) && above->place->owner == c->place->owner;
 }
 
 static bool is_wrapper(struct thread_heap *t, const struct unwind_start *frame,
@@ -85,7 +86,7 @@ static bool is_wrapper(struct thread_heap *t, const struct unwind_start *frame,
 
 	if (__atomic_load_n(&c->undecided, __ATOMIC_ACQUIRE))
 		caller_decide(c, is_part(t, frame, c));
-	if (!__atomic_load_n(&c->wrapper, __ATOMIC_RELAXED))
+	if (!caller_wraps(c))
 		return false;
 	if (s->pc == frame->pc)
 		s->step = c->rule;
@@ -151,7 +152,7 @@ static void remember(struct thread_heap *t, uintptr_t pc, struct arena *a)
 {
 	struct slot *s = slot_of(pc);
 
-	if (s->pc == pc && !s->caller->wrapper && a != arena_shared &&
+	if (s->pc == pc && !caller_wraps(s->caller) && a != arena_shared &&
 	    t->by_arena[a->id])
 		s->cache = t->by_arena[a->id];
 }

@@ -154,7 +154,7 @@ static const struct caller *learn(uintptr_t pc, uint64_t hash,
 	/* others may read what they know already; it rarely is otherwise now */
 	if (c->pc != pc || c->place != p) {
 		c->pc = pc;
-		c->wrapper = fn.wrapper;
+		__atomic_store_n(&c->wrapper, fn.wrapper, __ATOMIC_RELAXED);
 		c->undecided = fn.nameless && !fn.wrapper;
 		c->place = p;
 		c->rule = unwind_rule(pc);

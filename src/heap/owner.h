@@ -56,6 +56,12 @@ int owners_init(void);
 /* Who PC returns into; never NULL. */
 const struct caller *caller_find(uintptr_t pc);
 
+/* Whether C is a wrapper, as far as is known. */
+static inline bool caller_wraps(const struct caller *c)
+{
+	return __atomic_load_n(&c->wrapper, __ATOMIC_RELAXED);
+}
+
 /* It is known now whether C, which has no name, is part of a wrapper. */
 void caller_decide(const struct caller *c, bool wrapper);
 
