@@ -138,6 +138,7 @@ static bool make_ready(struct cow_plan *plan)
 	    sys_failed(sys_call(SYS_pipe2, (long)plan->pipe, O_CLOEXEC, 0, 0, 0,
 				0)))
 		return false;
+	watched_sweep();
 	for (uint32_t i = 0; i < plan->objects.n; i++)
 		if (COW_OBJECT(plan, i)->lazy &&
 		    (!hidden_maps(COW_OBJECT(plan, i)) ||

@@ -90,6 +90,9 @@ int watch_register_all(void);
 struct watched *watched_new(uint32_t object, uint64_t size, bool is_view,
 			    int fd);
 int watched_get(uint32_t object, uint64_t size, int fd, struct watched **to);
+/* Those that neither the program nor anybody else has anything of are watched
+ * no longer: not while somebody is about to. */
+void watched_sweep(void);
 /* W's object has SIZE bytes now: what is new is watched from here on. */
 int watched_fit(struct watched *w, uint64_t size, int fd);
 struct watched *watched_of(uint32_t object);

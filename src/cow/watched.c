@@ -193,6 +193,11 @@ static int sweep(void *arg)
 	return 0;
 }
 
+void watched_sweep(void)
+{
+	engine_call(sweep, NULL);
+}
+
 /* BITS of OLD pages, as so many of W. */
 static uint64_t *bits_grown(const struct watched *w, const uint64_t *bits,
 			    size_t old_bytes)
@@ -282,7 +287,6 @@ int watched_get(uint32_t object, uint64_t size, int fd, struct watched **to)
 	*to = watched_of(object);
 	if (*to)
 		return 0;
-	engine_call(sweep, NULL);
 	b.w = *to = watched_new(object, size, false, fd);
 	if (!*to)
 		return -ENOMEM;

@@ -11,6 +11,7 @@
  *	again	children fork children, at once
  *	holes	one page in a hundred was ever written
  *	exec	the child calls execve(), and the parent goes on
+ *	closed	two objects, one of which is only open by then
  *	grows	the memory, between two forks
  *	stopped	TIMES children, each stopped before it looks, until all are
  *there
@@ -205,6 +206,39 @@ static void threads_run(unsigned times, unsigned *seed)
 			wrong("page %zu: the child's", page);
 }
 
+/* Each fork has to do with one that is mapped nowhere, and another. */
+static void closed(unsigned times)
+{
+	while (times--) {
+		struct twin open, twin;
+		struct talk talk;
+		uint64_t word = 0;
+
+		twin_make(&open, FEW);
+		twin_make(&twin, FEW);
+		twin_before(&open);
+		twin_before(&twin);
+		CHECK(!munmap((void *)open.one, FEW * PAGE));
+		CHECK(!munmap((void *)open.two, FEW * PAGE));
+		talk_open(&talk);
+		talk_split(&talk, fork());
+		if (talk.child)
+			twin_write(twin.one, FEW, VALUE_PARENT);
+		else
+			twin_see(&twin, VALUE_BEFORE, "as forked");
+		if (talk.child)
+			CHECK(pwrite(open.fd, &word, sizeof(word), PAGE) == 8);
+		talk_say(&talk);
+		talk_hear(&talk);
+		CHECK(pread(open.fd, &word, sizeof(word), PAGE) == 8);
+		if (word != (talk.child ? 0 : VALUE_BEFORE + 1))
+			wrong("%#lx by a descriptor", word);
+		talk_end(&talk);
+		twin_end(&twin);
+		CHECK(!close(open.fd));
+	}
+}
+
 /* A descriptor's, which grows after the first fork has looked at it. */
 static void grow(size_t mib)
 {
@@ -314,6 +348,8 @@ int main(int argc, char **argv)
 	map(mib);
 	if (is("stopped"))
 		all_stopped(times);
+	else if (is("closed"))
+		closed(times);
 	else if (is("grows"))
 		grow(mib);
 	else
