@@ -96,8 +96,10 @@ static void serve(const struct uffd_fault *fault)
 		answer();
 	else if (page.start == (uintptr_t)engine.finish)
 		finish();
-	else if (!m)
+	else if (!m && !lazy_meets(page.start))
 		pass(page, fault->is_protected);
+	else if (!m)
+		return;
 	else if (!fault->is_protected)
 		snapshot_fill(m, fault->addr);
 	else if (!engine_held) /* else who waits is woken when that ends */

@@ -107,6 +107,12 @@ void lazy_yield(struct watched *w, uint64_t from, uint64_t to);
 bool lazy_finish(void);
 /* In a child: they are its parent's. */
 void lazy_parent_forget(void);
+/* Somebody - mlockall(), a debugger, another process - wants the page at PAGE,
+ * and it is in an F1 of this process: he gets what the child gets, or waits for
+ * the window to be opened. */
+bool lazy_meets(uintptr_t page);
+/* PLAN's F1 may fault from here on; NULL: there are none. */
+void lazy_expect(const struct cow_plan *plan);
 /* With the map's lock held: what open windows have mapped for themselves is
  * added to TO, as by cow_hide(). */
 int lazy_hidden(struct cow_list *to);

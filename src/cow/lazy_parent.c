@@ -20,6 +20,7 @@
 static struct cow_plan *windows;
 static unsigned n_windows;
 static bool finishing;
+static const struct cow_plan *expected; /* the next one */
 
 /* The engine's own of what the plan has open. */
 struct opening {
@@ -134,6 +135,60 @@ static void hand_over(struct cow_plan *plan, const struct opening *a)
 			COW_OBJECT(plan, i)->old = -1;
 }
 
+static int expect(void *arg)
+{
+	expected = arg;
+	return 0;
+}
+
+void lazy_expect(const struct cow_plan *plan)
+{
+	if (engine_uffd >= 0)
+		engine_call(expect, (void *)plan);
+}
+
+static void wake_f1(const struct cow_plan *plan)
+{
+	for (size_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->lazy)
+			uffd_wake(engine_uffd,
+				  cow_f1_range(COW_OBJECT(plan, i)));
+}
+
+/* The object of PLAN whose F1 shows ADDR, or NULL. */
+static struct cow_object *f1_at(const struct cow_plan *plan, uintptr_t addr)
+{
+	for (size_t i = 0; i < plan->objects.n; i++) {
+		struct cow_object *o = COW_OBJECT(plan, i);
+		uintptr_t start = (uintptr_t)o->f1;
+
+		if (o->lazy && start && addr >= start &&
+		    addr - start < page_up(o->size))
+			return o;
+	}
+	return NULL;
+}
+
+bool lazy_meets(uintptr_t page)
+{
+	const struct cow_plan *plan = windows;
+	struct cow_object *o = NULL;
+	uint64_t at;
+
+	if (expected && f1_at(expected, page))
+		return true;
+	while (plan && !(o = f1_at(plan, page)))
+		plan = plan->next;
+	if (!o || !lazy_put_begin(plan))
+		return false;
+	at = page - (uintptr_t)o->f1;
+	while (!lazy_put_pages(engine_uffd, o, at, at + PAGE_BYTES))
+		sys_yield();
+	lazy_put_end(plan);
+	uffd_wake(engine_uffd, (struct uffd_range){page, page + PAGE_BYTES});
+	return true;
+}
+
 static int open_window(void *arg)
 {
 	struct cow_plan *plan = arg;
@@ -144,6 +199,8 @@ static int open_window(void *arg)
 	engine_expect_finish();
 	cow_window_open = true;
 	sinks_set(plan, sink_add);
+	expect(NULL);
+	wake_f1(plan);
 	engine_poll(plan->pipe[0], close_window, plan);
 	return 0;
 }
@@ -267,6 +324,7 @@ void lazy_parent_forget(void)
 		plan_free(plan);
 	}
 	windows = NULL;
+	expected = NULL;
 	n_windows = 0;
 	finishing = false;
 }

@@ -139,6 +139,7 @@ static bool make_ready(struct cow_plan *plan)
 				0)))
 		return false;
 	watched_sweep();
+	lazy_expect(plan);
 	for (uint32_t i = 0; i < plan->objects.n; i++)
 		if (COW_OBJECT(plan, i)->lazy &&
 		    (!hidden_maps(COW_OBJECT(plan, i)) ||
@@ -176,6 +177,7 @@ static void close_one(int *fd)
 
 void cow_lazy_undo(struct cow_plan *plan)
 {
+	lazy_expect(NULL);
 	cow_lazy_unmap(plan);
 	close_one(&plan->pipe[0]);
 	close_one(&plan->pipe[1]);

@@ -52,6 +52,8 @@ static bool put(int uffd, const struct cow_object *o, uint64_t offset,
 				  : uffd_copy(uffd, to,
 					      (uintptr_t)o->f0 + offset, len);
 
+		if (done == -EFAULT && !zeros) /* F0 was cut there */
+			done = uffd_zero(uffd, to, PAGE_BYTES);
 		if (done == -EEXIST)
 			done = PAGE_BYTES;
 		if (done == -EAGAIN)

@@ -247,6 +247,8 @@ static void followed(uint32_t object)
 	static bool said;
 	struct watched *w = watched_of(object);
 
+	if (engine_held) /* a child, which has no engine yet; see below */
+		return;
 	if (w && engine_call(follow, w))
 		log_once(&said,
 			 "snapshots: new mappings of their memory cannot be "
@@ -472,6 +474,8 @@ void snapshot_resume(void)
 	if (!watched_all || engine_uffd >= 0 || !engine_start())
 		return;
 	save_all(NULL);
+	if (!history_counts().snapshots)
+		return;
 	log_once(&said, "snapshots: the right to see writes to memory is gone; "
 			"all that they show was copied");
 }
@@ -520,6 +524,23 @@ static void forget_forks(void)
 	}
 }
 
+/* What the child has not got of the mappings, or got anew. */
+static void follow_all(void)
+{
+	struct watched *next;
+
+	share_moved = 0;
+	for (struct watched *w = watched_all; w; w = w->next)
+		watch_follow(w);
+	for (struct watched *w = watched_all; w; w = next) {
+		next = w->next;
+		if (watched_is_unused(w)) {
+			let_go(watched_end(w));
+			next = watched_all; /* its source may have gone too */
+		}
+	}
+}
+
 void snapshot_child(void)
 {
 	engine_forget();
@@ -527,7 +548,7 @@ void snapshot_child(void)
 	lazy_parent_forget();
 	fds_forget();
 	forget_forks();
-	share_follow();
+	follow_all();
 	snapshot_resume();
 }
 

@@ -50,14 +50,26 @@ static void plan_late(void)
 }
 
 /*
+ * Whether libc knows of one thread: fork() then leaves its locks as they are in
+ * the child, where the one that was taken for it would stay so.
+ */
+extern char __libc_single_threaded __attribute__((weak));
+
+static bool libc_is_alone(void)
+{
+	return &__libc_single_threaded ? __libc_single_threaded
+				       : sys_threads() <= 1 + cow_threads();
+}
+
+/*
  * A thread that waits to write may have a FILE, for which one waits that has
  * all of them, for which fork() would wait: libc takes that lock too late.  It
  * is one that its owner may take again, and a child of fork() has it anew.
  */
 static void files_hold(void)
 {
-	if ((!forking.plan && !cow_holds()) || !real.files_lock ||
-	    !real.files_unlock)
+	if (libc_is_alone() || (!forking.plan && !cow_holds()) ||
+	    !real.files_lock || !real.files_unlock)
 		return;
 	real.files_lock();
 	forking.files = true;
