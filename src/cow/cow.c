@@ -59,7 +59,7 @@ static int limit_lift(const struct cow_plan *plan, struct rlimit64 *was)
 	uint64_t most = 0;
 
 	for (size_t i = 0; i < plan->objects.n; i++)
-		if (COW_OBJECT(plan, i)->wanted &&
+		if (COW_OBJECT(plan, i)->wanted && !COW_OBJECT(plan, i)->view &&
 		    COW_OBJECT(plan, i)->size > most)
 			most = COW_OBJECT(plan, i)->size;
 	if (sys_failed(sys_rlimit(RLIMIT_FSIZE, NULL, was)) ||
@@ -215,6 +215,7 @@ static long map_renew(const struct cow_plan *plan, struct cow_map *m)
 {
 	const struct cow_object *o = COW_OBJECT(plan, m->object);
 	long result;
+	bool named;
 
 	if (!is_mapped(m)) {
 		m->gone = true;
@@ -231,8 +232,9 @@ static long map_renew(const struct cow_plan *plan, struct cow_map *m)
 		return result;
 	if (m->advice)
 		cow_advise(m);
+	named = m->label[0] && namer_label(m->start, m->end, m->label);
 	/* it is a file's memory now, unless its name hides that */
-	if (!m->label[0] || !namer_label(m->start, m->end, m->label))
+	if (!named && !o->view)
 		region_clear(m->start, m->end);
 	return 0;
 }

@@ -111,8 +111,10 @@ void lazy_parent_forget(void);
  * and it is in an F1 of this process: he gets what the child gets, or waits for
  * the window to be opened. */
 bool lazy_meets(uintptr_t page);
-/* PLAN's F1 may fault from here on; NULL: there are none. */
+/* The engine's: PLAN's F1 may fault from here on. */
 void lazy_expect(const struct cow_plan *plan);
+/* There is no window to come, if one was. */
+void lazy_unexpect(const struct cow_plan *plan);
 /* With the map's lock held: what open windows have mapped for themselves is
  * added to TO, as by cow_hide(). */
 int lazy_hidden(struct cow_list *to);

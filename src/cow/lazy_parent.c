@@ -135,16 +135,22 @@ static void hand_over(struct cow_plan *plan, const struct opening *a)
 			COW_OBJECT(plan, i)->old = -1;
 }
 
-static int expect(void *arg)
+void lazy_expect(const struct cow_plan *plan)
 {
-	expected = arg;
+	expected = plan;
+}
+
+static int unexpect(void *unused)
+{
+	(void)unused;
+	expected = NULL;
 	return 0;
 }
 
-void lazy_expect(const struct cow_plan *plan)
+void lazy_unexpect(const struct cow_plan *plan)
 {
-	if (engine_uffd >= 0)
-		engine_call(expect, (void *)plan);
+	if (expected == plan)
+		engine_call(unexpect, NULL);
 }
 
 static void wake_f1(const struct cow_plan *plan)
@@ -199,7 +205,7 @@ static int open_window(void *arg)
 	engine_expect_finish();
 	cow_window_open = true;
 	sinks_set(plan, sink_add);
-	expect(NULL);
+	expected = NULL;
 	wake_f1(plan);
 	engine_poll(plan->pipe[0], close_window, plan);
 	return 0;
@@ -312,7 +318,7 @@ int lazy_hidden(struct cow_list *to)
 
 bool lazy_parent_is_full(void)
 {
-	return n_windows == WINDOWS_MAX;
+	return n_windows >= WINDOWS_MAX;
 }
 
 void lazy_parent_forget(void)

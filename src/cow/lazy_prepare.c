@@ -108,11 +108,12 @@ static int watch_new(void *arg)
 {
 	const struct cow_object *o = arg;
 
+	lazy_expect(o->plan);
 	return (int)uffd_register(engine_uffd, cow_f1_range(o), UFFD_MISSING);
 }
 
 /* The engine watches F0, and may put into F1. */
-static bool watch(struct cow_object *o)
+static bool watch(const struct cow_plan *plan, struct cow_object *o)
 {
 	struct watched *w;
 
@@ -120,6 +121,7 @@ static bool watch(struct cow_object *o)
 	    w->pages * PAGE_BYTES < page_up(o->size))
 		return false;
 	o->f0 = w->at;
+	o->plan = plan;
 	return !engine_call(watch_new, o);
 }
 
@@ -132,18 +134,28 @@ static bool share_talk(struct cow_plan *plan)
 	return plan->talk;
 }
 
+/* Others are swept before any of these is watched, and not one of them. */
+static void make_room(const struct cow_plan *plan)
+{
+	for (size_t i = 0; i < plan->objects.n; i++)
+		if (COW_OBJECT(plan, i)->lazy &&
+		    !watched_of(COW_OBJECT(plan, i)->id)) {
+			watched_sweep();
+			return;
+		}
+}
+
 static bool make_ready(struct cow_plan *plan)
 {
 	if (!share_talk(plan) || engine_start() ||
 	    sys_failed(sys_call(SYS_pipe2, (long)plan->pipe, O_CLOEXEC, 0, 0, 0,
 				0)))
 		return false;
-	watched_sweep();
-	lazy_expect(plan);
+	make_room(plan);
 	for (uint32_t i = 0; i < plan->objects.n; i++)
 		if (COW_OBJECT(plan, i)->lazy &&
 		    (!hidden_maps(COW_OBJECT(plan, i)) ||
-		     !watch(COW_OBJECT(plan, i))))
+		     !watch(plan, COW_OBJECT(plan, i))))
 			return false;
 	return true;
 }
@@ -177,7 +189,7 @@ static void close_one(int *fd)
 
 void cow_lazy_undo(struct cow_plan *plan)
 {
-	lazy_expect(NULL);
+	lazy_unexpect(plan);
 	cow_lazy_unmap(plan);
 	close_one(&plan->pipe[0]);
 	close_one(&plan->pipe[1]);

@@ -137,10 +137,10 @@ int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id)
 	if (share_object_at(object)->flags & OBJECT_HUGE)
 		return -EINVAL;
 
-	if (!result) {
+	if (!result && !watched_of(object))
 		watched_sweep();
+	if (!result)
 		result = watched_get(object, size, fd, &t.w);
-	}
 	if (!result)
 		result = watched_fit(t.w, size, fd);
 	if (!result)

@@ -276,6 +276,7 @@ static void fill(struct watched *w, uint64_t page, uintptr_t addr)
 
 	while (!put(w, page_down(addr), &c, &gone))
 		sys_yield();
+	watch_protect(w, page);
 	if (!gone && (!engine_held || !owe(w, page)))
 		page_own(w, page);
 }

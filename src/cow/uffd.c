@@ -4,6 +4,7 @@
  */
 #include "cow/uffd.h"
 
+#include "base/mem.h"
 #include "base/sys.h"
 #include "env/caps.h"
 
@@ -99,6 +100,36 @@ static long protection(int fd, struct uffd_range range, uint64_t mode)
 long uffd_protect(int fd, struct uffd_range range)
 {
 	return protection(fd, range, UFFDIO_WRITEPROTECT_MODE_WP);
+}
+
+/* Halves of what cannot be protected at once, before it is given up. */
+#define TRIES 512
+
+static long protect_by_halves(int fd, struct uffd_range range, unsigned *tries)
+{
+	long result = uffd_protect(fd, range);
+	struct uffd_range half = range;
+
+	if (result != -ENOENT || range.end - range.start <= PAGE_BYTES)
+		return result;
+	if (!*tries)
+		return -ENOMEM;
+	--*tries;
+	half.end = page_down(range.start + (range.end - range.start) / 2);
+	result = protect_by_halves(fd, half, tries);
+	if (result == -ENOMEM)
+		return result;
+	half.start = half.end;
+	half.end = range.end;
+	result = protect_by_halves(fd, half, tries);
+	return result == -ENOENT ? 0 : result;
+}
+
+long uffd_protect_vmas(int fd, struct uffd_range range)
+{
+	unsigned tries = TRIES;
+
+	return protect_by_halves(fd, range, &tries);
 }
 
 long uffd_lift(int fd, struct uffd_range range)

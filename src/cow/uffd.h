@@ -31,6 +31,9 @@ long uffd_register(int fd, struct uffd_range range, unsigned mode);
 long uffd_unregister(int fd, struct uffd_range range);
 /* Who writes to it waits, */
 long uffd_protect(int fd, struct uffd_range range);
+/* the same where there may be several VMAs, of which kernels before 6.5 take
+ * one at a time, */
+long uffd_protect_vmas(int fd, struct uffd_range range);
 /* no longer. */
 long uffd_lift(int fd, struct uffd_range range);
 /* Who waits for a page of it looks again. */

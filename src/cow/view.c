@@ -98,12 +98,33 @@ int cow_view_make(struct cow_object *o)
 	return result;
 }
 
+/* LEN bytes of W from OFFSET on at TO, however large W is: mremap() may have
+ * made a mapping of it larger, and what lies beyond is there to be SIGBUS. */
+static long map_at(const struct watched *w, uint64_t offset, size_t len,
+		   void *to)
+{
+	long all;
+	long p;
+
+	if (offset + len <= w->pages * PAGE_BYTES)
+		return sys_mremap(w->at + offset, 0, len,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	all = sys_mremap(w->at, 0, offset + len, MREMAP_MAYMOVE, NULL);
+	if (sys_failed(all))
+		return all;
+	p = sys_mremap((char *)all + offset, len, len,
+		       MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	if (sys_failed(p))
+		offset += len;
+	if (offset)
+		sys_munmap((void *)all, offset);
+	return p;
+}
+
 long cow_view_map(const struct cow_object *o, const struct cow_map *m)
 {
-	const struct watched *w = watched_of(o->id);
 	size_t len = m->end - m->start;
-	long p = sys_mremap(w->at + m->offset, 0, len,
-			    MREMAP_MAYMOVE | MREMAP_FIXED, (void *)m->start);
+	long p = map_at(watched_of(o->id), m->offset, len, (void *)m->start);
 
 	return sys_failed(p)
 		       ? p

@@ -105,43 +105,13 @@ static struct uffd_range all_of(const struct watch_mapping *m)
 
 /* ------------------------------------------------------------------------- */
 
-/* Halves of what cannot be protected at once, before it is given up. */
-#define TRIES 512
-
-static long protect_by_halves(struct uffd_range range, unsigned *tries)
-{
-	long result = uffd_protect(engine_uffd, range);
-	struct uffd_range half = range;
-
-	if (result != -ENOENT || range.end - range.start <= PAGE_BYTES)
-		return result;
-	if (!*tries)
-		return -ENOMEM;
-	--*tries;
-	half.end = page_down(range.start + (range.end - range.start) / 2);
-	result = protect_by_halves(half, tries);
-	if (result == -ENOMEM)
-		return result;
-	half.start = half.end;
-	half.end = range.end;
-	result = protect_by_halves(half, tries);
-	return result == -ENOENT ? 0 : result;
-}
-
-/* Kernels before 6.5 take one VMA at a time. */
-static long protect(struct uffd_range range)
-{
-	unsigned tries = TRIES;
-
-	return protect_by_halves(range, &tries);
-}
-
 /* Protect pages [FROM, TO) in every mapping. */
 static long protect_pages(const struct watched *w, uint64_t from, uint64_t to)
 {
 	for (const struct watch_mapping *m = w->mappings; m; m = m->next) {
 		struct uffd_range range = part(m, from, to);
-		long result = range.end ? protect(range) : 0;
+		long result =
+			range.end ? uffd_protect_vmas(engine_uffd, range) : 0;
 
 		if (sys_failed(result) && result != -ENOENT)
 			return result;
@@ -229,9 +199,35 @@ static int protect_data(const struct watched *w)
 	return from == -ENXIO || from >= 0 ? 0 : (int)from;
 }
 
+/* What view W has: where it has nothing all touching faults. */
+static int protect_present(const struct watched *w)
+{
+	uint64_t from = 0;
+	uint64_t to;
+
+	while ((from = bit_next(w->present, from, w->pages, true)) < w->pages) {
+		long result;
+
+		to = bit_next(w->present, from, w->pages, false);
+		result = protect_pages(w, from, to);
+		if (sys_failed(result))
+			return (int)result;
+		from = to;
+	}
+	return 0;
+}
+
+void watch_protect(const struct watched *w, uint64_t page)
+{
+	if (w->armed && w->mappings->next)
+		protect_pages(w, page, page + 1);
+}
+
 static int arm_all(struct watched *w)
 {
-	int result = w->fd ? protect_data(w) : protect_all(w);
+	int result = w->fd	  ? protect_data(w)
+		     : w->present ? protect_present(w)
+				  : protect_all(w);
 
 	if (result)
 		return result;
@@ -424,7 +420,9 @@ static int meet(const struct watch_mapping *m)
 		return 0;
 	if (!sys_failed(result) && m->watched->armed)
 		result = m->watched->fd ? protect_data(m->watched)
-					: protect(range);
+			 : m->watched->present
+				 ? protect_present(m->watched)
+				 : uffd_protect_vmas(engine_uffd, range);
 	return sys_failed(result) ? (int)result : 0;
 }
 
@@ -550,13 +548,16 @@ static int follow(struct watched *w, const struct share *s, bool *again)
 
 	if (m.start == m.end || is_known(&m))
 		return 0;
+	result = insert(&m);
+	if (result)
+		return result;
 	result = meet(&m);
 	if (!result && w->present)
 		empty(w, &m);
 	else if (!result && !w->is_whole)
 		result = keep(w, s);
-	if (!result)
-		result = insert(&m);
+	if (result)
+		erase(&w->mappings); /* it came first */
 	*again |= touches(w, &m);
 	return result;
 }

@@ -114,6 +114,8 @@ int watch_arm(struct watched *w);
  * in M. */
 void watch_lift(const struct watch_mapping *m, uint64_t page, uint64_t from,
 		uint64_t to);
+/* View W has PAGE now; it was protected in the mapping that it was put in. */
+void watch_protect(const struct watched *w, uint64_t page);
 /* PAGE of W, a hole that somebody touched at ADDR, is his. */
 void watch_make_page(struct watched *w, uintptr_t addr);
 /* Nobody wants to know of W for now, and it faults often: let it. */

@@ -157,13 +157,19 @@ struct beginning {
 static int begin(void *arg)
 {
 	const struct beginning *b = arg;
+	int result;
 
 	if (b->fd >= 0) {
 		long fd = fdlist_open(b->tid, b->fd, O_RDONLY);
 
 		b->w->fd = sys_failed(fd) ? 0 : (int)fd;
 	}
-	return watched_begin(b->w);
+	result = watched_begin(b->w);
+	if (result && b->w->fd) { /* the engine's, not its caller's */
+		sys_close(b->w->fd);
+		b->w->fd = 0;
+	}
+	return result;
 }
 
 /* Whether FD leads to a large object that has next to no memory. */
