@@ -31,6 +31,8 @@ test_holes_stay() { only_lazily holes "$(less 3 20 3)" "$(less 64 1024)"; }
 test_many_at_once() { only_lazily stopped 6 64; }
 test_memory_that_grows() { only_lazily grows 2; }
 test_memory_that_is_only_open() { only_lazily closed 20; }
+test_memory_that_is_locked() { only_lazily locked 10; }
+test_files_of_a_child() { lazily files 1; }
 test_children_that_exec() { lazily exec "$(less 5 50)"; }
 test_children_are_killed() { lazily child "$(less 5 50)"; }
 test_parents_are_killed() { only_lazily parent "$(less 5 50)"; }

@@ -11,6 +11,8 @@
  *	again	children fork children, at once
  *	holes	one page in a hundred was ever written
  *	exec	the child calls execve(), and the parent goes on
+ *	locked	the parent calls mlockall(), which touches all it has mapped
+ *	files	a thread of the child opens a file of stdio's
  *	closed	two objects, one of which is only open by then
  *	grows	the memory, between two forks
  *	stopped	TIMES children, each stopped before it looks, until all are
@@ -30,6 +32,7 @@
 #define NEAR 16 /* pages */
 #define FEW 8
 #define STOPPED_MAX 8
+#define GIVEN_UP_S 20
 
 static volatile uint64_t *one;
 static volatile uint64_t *two;
@@ -206,6 +209,54 @@ static void threads_run(unsigned times, unsigned *seed)
 			wrong("page %zu: the child's", page);
 }
 
+static void *opens_a_file(void *unused)
+{
+	FILE *f = fopen("/dev/null", "re");
+
+	CHECK(f && !fclose(f));
+	return unused;
+}
+
+/* The parent has one thread, and locks of libc's are a child's own. */
+static void files(void)
+{
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		pthread_t thread;
+
+		whoami = "child";
+		alarm(GIVEN_UP_S);
+		CHECK(!pthread_create(&thread, NULL, opens_a_file, NULL));
+		CHECK(!pthread_join(thread, NULL));
+		child_run(0);
+		_exit(0);
+	}
+	for (unsigned writer = 0; writer < WRITERS; writer++)
+		put(writer, 2);
+	talk_reap(pid);
+}
+
+static void locked(unsigned times)
+{
+	while (times--) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (!pid) {
+			child_run(0);
+			_exit(0);
+		}
+		if (mlockall(MCL_CURRENT))
+			SKIP("memory may not be locked");
+		CHECK(!munlockall());
+		for (unsigned writer = 0; writer < WRITERS; writer++)
+			put(writer, times + 2);
+		talk_reap(pid);
+	}
+}
+
 /* Each fork has to do with one that is mapped nowhere, and another. */
 static void closed(unsigned times)
 {
@@ -348,6 +399,10 @@ int main(int argc, char **argv)
 	map(mib);
 	if (is("stopped"))
 		all_stopped(times);
+	else if (is("files"))
+		files();
+	else if (is("locked"))
+		locked(times);
 	else if (is("closed"))
 		closed(times);
 	else if (is("grows"))
