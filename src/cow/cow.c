@@ -393,6 +393,11 @@ static void with_lock(void (*deed)(void))
 	guard_leave_once(entered);
 }
 
+void cow_fill(void)
+{
+	with_lock(snapshot_fill_views);
+}
+
 void cow_pause(void)
 {
 	cow_drain();

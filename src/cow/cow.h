@@ -156,6 +156,9 @@ void cow_renew(void);
 /* In a child for which nobody called cow_hold(). */
 void cow_lose(void);
 
+/* All memory is about to be touched: views have all that they show. */
+void cow_fill(void);
+
 /*
  * Around a call that changes what the process is: the shim has no thread of its
  * own meanwhile.

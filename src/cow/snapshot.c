@@ -434,17 +434,28 @@ struct snapshot_sums snapshot_sums(void)
 
 /* Fork, and what else no thread may be there for -------------------------- */
 
-/*
- * Nothing will be told of writes any more: what snapshots see is saved, all of
- * it, and views are filled.
- */
-static int save_all(void *unused)
+static int fill_views(void *unused)
 {
 	(void)unused;
 	for (struct watched *w = watched_all; w; w = w->next)
 		for (uint64_t page = 0; w->present && page < w->pages; page++)
 			if (!bit_get(w->present, page))
 				page_fill_plainly(w, page);
+	return 0;
+}
+
+void snapshot_fill_views(void)
+{
+	engine_call(fill_views, NULL);
+}
+
+/*
+ * Nothing will be told of writes any more: what snapshots see is saved, all of
+ * it, and views are filled.
+ */
+static int save_all(void *unused)
+{
+	fill_views(unused);
 	for (struct watched *w = watched_all; w; w = w->next)
 		for (uint64_t page = 0; page < w->pages; page++)
 			page_save(w, page);

@@ -82,6 +82,8 @@ void snapshot_lost(void);
  * snapshots see is copied. */
 void snapshot_suspend(void);
 void snapshot_resume(void);
+/* Views have all that they show. */
+void snapshot_fill_views(void);
 /* From here on there will be none. */
 void snapshot_end(void);
 /* Whether anything is watched, or could be at once. */

@@ -302,6 +302,8 @@ void page_fill_plainly(struct watched *w, uint64_t page)
 		sys_yield();
 	if (gone)
 		read_content(&c, w->at + page * PAGE_BYTES);
+	else
+		watch_protect(w, page);
 	page_own(w, page);
 }
 

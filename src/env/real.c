@@ -132,6 +132,7 @@ void real_init(void)
 	LOOK_UP(clone);
 	LOOK_UP(remap_file_pages);
 	LOOK_UP(madvise);
+	LOOK_UP(mlockall);
 	LOOK_UP(unshare);
 	LOOK_UP(setns);
 	LOOK_UP(setuid);
@@ -161,6 +162,7 @@ void real_init(void)
 	real.files_lock = (__typeof__(real.files_lock))found;
 	found = dlsym(RTLD_NEXT, "_IO_list_unlock");
 	real.files_unlock = (__typeof__(real.files_unlock))found;
+	real.single_threaded = dlsym(RTLD_NEXT, "__libc_single_threaded");
 	found = dlsym(RTLD_NEXT, "__register_atfork");
 	real.register_atfork = (__typeof__(real.register_atfork))found;
 #define X(result, name, parameters, arguments, fd) LOOK_UP(name);

@@ -103,6 +103,8 @@ struct real {
 			       void *);
 	void (*files_lock)(void); /* _IO_list_lock */
 	void (*files_unlock)(void);
+	/* __libc_single_threaded, not a copy of the program's; glibc 2.32 */
+	const volatile char *single_threaded;
 	int (*unshare)(int);
 	int (*setns)(int, int);
 	int (*setuid)(uid_t);
@@ -119,6 +121,7 @@ struct real {
 	int (*chroot)(const char *);
 	int (*remap_file_pages)(void *, size_t, int, size_t, int);
 	int (*madvise)(void *, size_t, int);
+	int (*mlockall)(int);
 	ssize_t (*write)(int, const void *, size_t);
 	ssize_t (*pwrite)(int, const void *, size_t, off_t);
 	ssize_t (*writev)(int, const struct iovec *, int);

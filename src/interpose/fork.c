@@ -53,12 +53,10 @@ static void plan_late(void)
  * Whether libc knows of one thread: fork() then leaves its locks as they are in
  * the child, where the one that was taken for it would stay so.
  */
-extern char __libc_single_threaded __attribute__((weak));
-
 static bool libc_is_alone(void)
 {
-	return &__libc_single_threaded ? __libc_single_threaded
-				       : sys_threads() <= 1 + cow_threads();
+	return real.single_threaded ? *real.single_threaded
+				    : sys_threads() <= 1 + cow_threads();
 }
 
 /*

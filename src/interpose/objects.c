@@ -65,6 +65,17 @@ EXPORT int madvise(void *addr, size_t len, int advice)
 	return real.madvise(addr, len, advice);
 }
 
+/* It touches all that is mapped, also what views are kept in: there what nobody
+ * has looked at yet would become zeros. */
+EXPORT int mlockall(int flags)
+{
+	if (!real.mlockall)
+		real_init();
+	if (flags & MCL_CURRENT)
+		cow_fill();
+	return real.mlockall(flags);
+}
+
 static void objects_cut(int fd, off_t size)
 {
 	int err = errno;

@@ -116,6 +116,7 @@ test_getrandom() { snapshots snapshot_kernel random; }
 test_memory_that_is_gone() { snapshots snapshot_keep gone; }
 test_forks() { snapshots snapshot_keep forks; }
 test_thousands_of_views() { snapshots snapshot_keep many; }
+test_all_is_locked() { snapshots snapshot_keep all; }
 test_message_queues() { snapshots snapshot_keep queue; }
 test_locked_memory() { snapshots snapshot_keep locked; }
 test_holes_of_views() { snapshots snapshot_keep holes; }

@@ -13,6 +13,7 @@
  *	holes	views of which pages were taken away
  *	grows	memory that has become larger
  *	queue	mq_notify(3) goes on
+ *	all	mlockall(2)
  *	many	views of as many snapshots, and a fork
  *	twice	a snapshot is released again, while a view needs it
  */
@@ -392,6 +393,21 @@ static void queue(void)
 		wrong("nothing was told of a message");
 }
 
+/* What mlockall() touches of a view is what nobody has looked at. */
+static void all_locked(void)
+{
+	volatile uint64_t *v;
+
+	begin();
+	v = view(id);
+	(void)v[WORDS];
+	if (mlockall(MCL_CURRENT))
+		SKIP("memory may not be locked");
+	see_view(v, VALUE_BEFORE, "a view");
+	twin_write(v, TWIN_PAGES, VALUE_CHILD);
+	snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "the snapshot");
+}
+
 static void twice(void)
 {
 	volatile uint64_t *v;
@@ -420,6 +436,7 @@ int main(int argc, char **argv)
 		{"grows", grows},    {"sandbox", sandbox},
 		{"chroot", no_proc}, {"twice", twice},
 		{"many", many},	     {"queue", queue},
+		{"all", all_locked},
 	};
 
 	victim_begin();
