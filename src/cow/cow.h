@@ -100,6 +100,17 @@ static inline void cow_reads(int fd)
 		cow_reads_slowly(fd);
 }
 
+/* Another program is about to be started, with descriptors that the caller may
+ * have CHOSEN. */
+extern bool cow_window_fds; /* what is being copied has any */
+static inline void cow_spawns(bool chosen)
+{
+	if (__builtin_expect(
+		    __atomic_load_n(&cow_window_open, __ATOMIC_ACQUIRE), 0) &&
+	    cow_window_fds && (chosen || cow_window_child))
+		cow_drain();
+}
+
 /* Threads of the shim's own that this process has; with the map's lock held. */
 unsigned cow_threads(void);
 /* Whether this thread is the only one but for those. */

@@ -163,6 +163,13 @@ struct gathering {
 	struct cow_list hidden;
 };
 
+/* What io_setup(2) and io_uring_setup(2) map. */
+static bool is_ring(const struct procmap_vma *vma)
+{
+	return begins_with(vma->name, "/[aio]") ||
+	       begins_with(vma->name, "anon_inode:[io_uring]");
+}
+
 static void map_found(const struct procmap_vma *vma, void *arg)
 {
 	struct gathering *g = arg;
@@ -171,6 +178,7 @@ static void map_found(const struct procmap_vma *vma, void *arg)
 	if (!vma->shared || !vma->inode || g->result ||
 	    cow_hides(&g->hidden, vma->start))
 		return;
+	g->plan->rings |= is_ring(vma);
 	m = cow_list_add(&g->plan->maps, sizeof(*m));
 	if (!m) {
 		g->result = -ENOMEM;

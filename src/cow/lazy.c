@@ -27,6 +27,7 @@ static struct {
 
 bool cow_window_open;
 bool cow_window_child;
+bool cow_window_fds;
 
 /* Faults ------------------------------------------------------------------ */
 
@@ -247,6 +248,7 @@ bool cow_lazy_child(struct cow_plan *plan)
 		cow_end_child();
 	take_over(plan);
 	choose_own(plan);
+	cow_window_fds = lazy_has_fds(plan);
 	cow_window_open = cow_window_child = true;
 	if (thread_start(&window.thread, child_thread, plan)) {
 		lazy_put_all(window.uffd, plan, true, serve_all); /* alone */

@@ -58,6 +58,15 @@ static inline size_t cow_done_bytes(const struct cow_object *o)
 	return page_up(page_up(o->size) / COW_BLOCK_BYTES / 8 + 1);
 }
 
+/* Whether the program has a descriptor of what PLAN copies. */
+static inline bool lazy_has_fds(const struct cow_plan *plan)
+{
+	for (size_t i = 0; i < plan->fds.n; i++)
+		if (COW_OBJECT(plan, COW_FD(plan, i)->object)->lazy)
+			return true;
+	return false;
+}
+
 /* All of F1. */
 static inline struct uffd_range cow_f1_range(const struct cow_object *o)
 {

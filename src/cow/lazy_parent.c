@@ -235,6 +235,9 @@ bool cow_lazy_parent(struct cow_plan *plan)
 		cow_lazy_undo(plan);
 		return false;
 	}
+	if (!cow_window_open)
+		cow_window_fds = false;
+	cow_window_fds |= lazy_has_fds(plan);
 	hand_over(plan, &a);
 	cow_window_child = false;
 	engine_call(open_window, plan);

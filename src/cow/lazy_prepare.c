@@ -24,15 +24,40 @@ static bool is_shmem(const struct cow_object *o)
 	       o->identity.minor == minor(o->new_dev);
 }
 
-/* Of plain memory; what the program still has open is closed when a child calls
- * execve(), or somebody would find there what the child had not got yet. */
-static bool is_closed_on_exec(const struct cow_plan *plan, uint32_t object)
+/*
+ * Whether what the program may do with its descriptors of OBJECT forbids it:
+ * who uses them where nobody is told finds what has not come yet, or is found
+ * before the child has it.
+ */
+static bool is_used_elsewhere(const struct cow_plan *plan, uint32_t object)
 {
-	for (size_t i = 0; i < plan->fds.n; i++)
-		if (COW_FD(plan, i)->object == object &&
-		    !COW_FD(plan, i)->cloexec)
-			return false;
-	return true;
+	static bool said[3];
+	bool open = false;
+	bool stays = false;
+	bool given = COW_OBJECT(plan, object)->flags & OBJECT_ELSEWHERE;
+
+	for (size_t i = 0; i < plan->fds.n; i++) {
+		if (COW_FD(plan, i)->object != object)
+			continue;
+		open = true;
+		stays |= !COW_FD(plan, i)->cloexec;
+	}
+	if (stays)
+		log_once(&said[0],
+			 "fork: a descriptor of memory that is mapped twice "
+			 "stays open when a child calls execve(): its copy is "
+			 "not lazy; open it with O_CLOEXEC or MFD_CLOEXEC");
+	else if (given)
+		log_once(&said[1],
+			 "fork: a FILE, or another process, was given a "
+			 "descriptor of memory that is mapped twice: its copy "
+			 "is not lazy");
+	else if (open && plan->rings)
+		log_once(&said[2],
+			 "fork: io_uring, or aio, may use a descriptor of "
+			 "memory that is mapped twice: its copy is not lazy; "
+			 "close the descriptor when the memory is mapped");
+	return stays || given || (open && plan->rings);
 }
 
 /* Whether all of its mappings are recorded, for only those are watched. */
@@ -68,7 +93,6 @@ static bool is_worth_it(const struct cow_object *o)
 
 static bool wants_lazy(const struct cow_plan *plan, uint32_t object)
 {
-	static bool said;
 	const struct cow_object *o = COW_OBJECT(plan, object);
 	const struct watched *w;
 
@@ -78,13 +102,7 @@ static bool wants_lazy(const struct cow_plan *plan, uint32_t object)
 	w = watched_of(o->id);
 	if (w && (w->history.newest || w->present))
 		return false;
-	if (is_closed_on_exec(plan, object))
-		return true;
-	log_once(&said,
-		 "fork: a descriptor of memory that is mapped twice stays open "
-		 "when a child calls execve(): its copy is not lazy; open it "
-		 "with O_CLOEXEC or MFD_CLOEXEC");
-	return false;
+	return !is_used_elsewhere(plan, object);
 }
 
 static bool hidden_maps(struct cow_object *o)

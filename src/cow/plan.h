@@ -116,6 +116,7 @@ struct cow_plan {
 	struct cow_list maps;
 	struct cow_list fds;
 	struct cow_list by_id; /* uint32_t: of objects, 1 + index */
+	bool rings;  /* the kernel may read and write for io_uring, or aio */
 	bool late;   /* what was made is filled after handlers of the program */
 	int writers; /* the userfaultfd that holds them, or -1 */
 	bool freezes; /* and those that write by descriptor wait */

@@ -107,6 +107,68 @@ long real_result(long result)
 	return -1;
 }
 
+/* Those that are called as they are named, and no list in real.h has. */
+#define NAMED(X)              \
+	X(mmap)               \
+	X(munmap)             \
+	X(mremap)             \
+	X(syscall)            \
+	X(dlopen)             \
+	X(prctl)              \
+	X(brk)                \
+	X(sbrk)               \
+	X(fork)               \
+	X(_Fork)              \
+	X(forkpty)            \
+	X(daemon)             \
+	X(clone)              \
+	X(remap_file_pages)   \
+	X(madvise)            \
+	X(mlockall)           \
+	X(unshare)            \
+	X(setns)              \
+	X(setuid)             \
+	X(setgid)             \
+	X(seteuid)            \
+	X(setegid)            \
+	X(setreuid)           \
+	X(setregid)           \
+	X(setresuid)          \
+	X(setresgid)          \
+	X(setgroups)          \
+	X(initgroups)         \
+	X(capset)             \
+	X(chroot)             \
+	X(write)              \
+	X(pwrite)             \
+	X(writev)             \
+	X(pwritev)            \
+	X(ftruncate)          \
+	X(truncate)           \
+	X(fallocate)          \
+	X(fcntl)              \
+	X(fdopen)             \
+	X(posix_spawn)        \
+	X(posix_spawnp)       \
+	X(sendmsg)            \
+	X(sendmmsg)           \
+	X(recvmsg)            \
+	X(recvmmsg)           \
+	X(dl_iterate_phdr)    \
+	X(pthread_create)     \
+	X(malloc)             \
+	X(calloc)             \
+	X(realloc)            \
+	X(memalign)           \
+	X(free)               \
+	X(malloc_usable_size) \
+	X(malloc_trim)        \
+	X(mallopt)            \
+	X(mallinfo)           \
+	X(mallinfo2)          \
+	X(malloc_info)        \
+	X(malloc_stats)
+
 void real_init(void)
 {
 	void *found;
@@ -116,48 +178,13 @@ void real_init(void)
 		found = dlsym(RTLD_NEXT, #name);                  \
 		if (found)                                        \
 			real.name = (__typeof__(real.name))found; \
-	} while (0)
-	LOOK_UP(mmap);
-	LOOK_UP(munmap);
-	LOOK_UP(mremap);
-	LOOK_UP(syscall);
-	LOOK_UP(dlopen);
-	LOOK_UP(prctl);
-	LOOK_UP(brk);
-	LOOK_UP(sbrk);
-	LOOK_UP(fork);
-	LOOK_UP(_Fork);
-	LOOK_UP(forkpty);
-	LOOK_UP(daemon);
-	LOOK_UP(clone);
-	LOOK_UP(remap_file_pages);
-	LOOK_UP(madvise);
-	LOOK_UP(mlockall);
-	LOOK_UP(unshare);
-	LOOK_UP(setns);
-	LOOK_UP(setuid);
-	LOOK_UP(setgid);
-	LOOK_UP(seteuid);
-	LOOK_UP(setegid);
-	LOOK_UP(setreuid);
-	LOOK_UP(setregid);
-	LOOK_UP(setresuid);
-	LOOK_UP(setresgid);
-	LOOK_UP(setgroups);
-	LOOK_UP(initgroups);
-	LOOK_UP(capset);
-	LOOK_UP(chroot);
-	LOOK_UP(write);
-	LOOK_UP(pwrite);
-	LOOK_UP(writev);
-	LOOK_UP(pwritev);
-	LOOK_UP(ftruncate);
-	LOOK_UP(fallocate);
-	LOOK_UP(fcntl);
-	LOOK_UP(sendmsg);
-	LOOK_UP(sendmmsg);
-	LOOK_UP(recvmsg);
-	LOOK_UP(recvmmsg);
+	} while (0);
+#define X(result, name, ...) LOOK_UP(name)
+	NAMED(LOOK_UP)
+	REAL_READS(X)
+	REAL_TRANSFERS(X)
+#undef X
+#undef LOOK_UP
 	found = dlsym(RTLD_NEXT, "_IO_list_lock");
 	real.files_lock = (__typeof__(real.files_lock))found;
 	found = dlsym(RTLD_NEXT, "_IO_list_unlock");
@@ -165,27 +192,6 @@ void real_init(void)
 	real.single_threaded = dlsym(RTLD_NEXT, "__libc_single_threaded");
 	found = dlsym(RTLD_NEXT, "__register_atfork");
 	real.register_atfork = (__typeof__(real.register_atfork))found;
-#define X(result, name, parameters, arguments, fd) LOOK_UP(name);
-	REAL_READS(X)
-#undef X
-#define X(result, name, ...) LOOK_UP(name);
-	REAL_TRANSFERS(X)
-#undef X
-	LOOK_UP(dl_iterate_phdr);
-	LOOK_UP(pthread_create);
-	LOOK_UP(malloc);
-	LOOK_UP(calloc);
-	LOOK_UP(realloc);
-	LOOK_UP(memalign);
-	LOOK_UP(free);
-	LOOK_UP(malloc_usable_size);
-	LOOK_UP(malloc_trim);
-	LOOK_UP(mallopt);
-	LOOK_UP(mallinfo);
-	LOOK_UP(mallinfo2);
-	LOOK_UP(malloc_info);
-	LOOK_UP(malloc_stats);
-#undef LOOK_UP
 	found = dlsym(RTLD_NEXT, "_dl_find_object");
 	if (found)
 		real.dl_find_object = (__typeof__(real.dl_find_object))found;

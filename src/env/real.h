@@ -56,8 +56,7 @@ struct _IO_FILE;
 	  (fd, v, n, at, flags), fd)                                           \
 	X(int, dup, (int fd), (fd), fd)                                        \
 	X(int, dup2, (int fd, int to), (fd, to), fd)                           \
-	X(int, dup3, (int fd, int to, int flags), (fd, to, flags), fd)         \
-	X(struct _IO_FILE *, fdopen, (int fd, const char *mode), (fd, mode), fd)
+	X(int, dup3, (int fd, int to, int flags), (fd, to, flags), fd)
 
 /*
  * What writes N bytes to descriptor TO, at *AT if that is not NULL, from
@@ -83,6 +82,11 @@ struct _IO_FILE;
 	  (int to, const struct iovec *v, int n, off_t at, int flags),         \
 	  (to, v, n, at, flags), -1, to, at < 0 ? NULL : &at,                  \
 	  cow_vec_bytes(v, n))
+
+/* As <spawn.h> has it. */
+typedef int real_spawn(pid_t *pid, const char *path, const void *actions,
+		       const void *attributes, char *const argv[],
+		       char *const vars[]);
 
 struct real {
 	void *(*mmap)(void *, size_t, int, int, int, off_t);
@@ -127,8 +131,12 @@ struct real {
 	ssize_t (*writev)(int, const struct iovec *, int);
 	ssize_t (*pwritev)(int, const struct iovec *, int, off_t);
 	int (*ftruncate)(int, off_t);
+	int (*truncate)(const char *, off_t);
 	int (*fallocate)(int, int, off_t, off_t);
 	int (*fcntl)(int, int, ...);
+	struct _IO_FILE *(*fdopen)(int, const char *);
+	real_spawn *posix_spawn;
+	real_spawn *posix_spawnp;
 	ssize_t (*sendmsg)(int, const struct msghdr *, int);
 	int (*sendmmsg)(int, struct mmsghdr *, unsigned, int);
 	ssize_t (*recvmsg)(int, struct msghdr *, int);

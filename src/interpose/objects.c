@@ -5,6 +5,7 @@
  * those that write into them through descriptors, which wait for a fork.
  */
 #include "interpose/objects.h"
+#include "base/sys.h"
 #include "cow/cow.h"
 #include "env/guard.h"
 #include "env/real.h"
@@ -147,6 +148,34 @@ EXPORT int ftruncate64(int fd, off_t size)
 	return ftruncate(fd, size);
 }
 
+/* By its name, or by that of a descriptor in /proc. */
+EXPORT int truncate(const char *path, off_t size)
+{
+	bool guarded = false;
+	int fd = -1;
+	int result;
+
+	if (!real.truncate)
+		real_init();
+	if (concerned())
+		fd = (int)sys_open(path, O_PATH | O_CLOEXEC, 0);
+	if (fd >= 0) {
+		guarded = cow_guards(fd);
+		sys_close(fd);
+	}
+	fd = guarded ? (int)sys_open(path, O_WRONLY | O_CLOEXEC, 0) : -1;
+	if (fd < 0)
+		return real.truncate(path, size);
+	result = ftruncate(fd, size);
+	sys_close(fd);
+	return result;
+}
+
+EXPORT int truncate64(const char *path, off_t size)
+{
+	return truncate(path, size);
+}
+
 EXPORT int fallocate(int fd, int mode, off_t offset, off_t len)
 {
 	if (!real.fallocate)
@@ -197,7 +226,30 @@ EXPORT int fcntl64(int fd, int command, ...)
 	return fcntl(fd, command, arg);
 }
 
-static void objects_received(const struct msghdr *m)
+/* Only what there are seals for is memory that nobody else can open. */
+void objects_escape(int fd)
+{
+	int err = errno;
+
+	if (guard_open() &&
+	    !sys_failed(sys_call(SYS_fcntl, fd, F_GET_SEALS, 0, 0, 0, 0)))
+		share_note(fd, OBJECT_ELSEWHERE);
+	errno = err;
+}
+
+static void is_foreign(int fd)
+{
+	share_note(fd, OBJECT_FOREIGN);
+}
+
+static void drain_for(int fd)
+{
+	(void)fd;
+	cow_drain();
+}
+
+/* DEED for each descriptor that M has, or that came with it. */
+static void for_rights(const struct msghdr *m, void (*deed)(int fd))
 {
 	int err = errno;
 
@@ -213,38 +265,44 @@ static void objects_received(const struct msghdr *m)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			share_note(fd, OBJECT_FOREIGN);
+			deed(fd);
 		}
 	}
 	errno = err;
 }
 
 /* Who gets a descriptor reads what it leads to. */
-static void objects_sent(const struct msghdr *m)
+static void before_sending(const struct msghdr *m)
 {
-	for (struct cmsghdr *c = m->msg_control ? CMSG_FIRSTHDR(m) : NULL; c;
-	     c = CMSG_NXTHDR((struct msghdr *)m, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-			cow_drain();
+	if (__builtin_expect(cow_window_open, 0))
+		for_rights(m, drain_for);
 }
 
 EXPORT ssize_t sendmsg(int socket, const struct msghdr *m, int flags)
 {
+	ssize_t result;
+
 	if (!real.sendmsg)
 		real_init();
-	if (__builtin_expect(cow_window_open, 0))
-		objects_sent(m);
-	return real.sendmsg(socket, m, flags);
+	before_sending(m);
+	result = real.sendmsg(socket, m, flags);
+	if (result >= 0)
+		for_rights(m, objects_escape);
+	return result;
 }
 
 EXPORT int sendmmsg(int socket, struct mmsghdr *m, unsigned n, int flags)
 {
+	int result;
+
 	if (!real.sendmmsg)
 		real_init();
-	if (__builtin_expect(cow_window_open, 0))
-		for (unsigned i = 0; i < n; i++)
-			objects_sent(&m[i].msg_hdr);
-	return real.sendmmsg(socket, m, n, flags);
+	for (unsigned i = 0; i < n; i++)
+		before_sending(&m[i].msg_hdr);
+	result = real.sendmmsg(socket, m, n, flags);
+	for (int i = 0; i < result; i++)
+		for_rights(&m[i].msg_hdr, objects_escape);
+	return result;
 }
 
 EXPORT ssize_t recvmsg(int socket, struct msghdr *m, int flags)
@@ -255,7 +313,7 @@ EXPORT ssize_t recvmsg(int socket, struct msghdr *m, int flags)
 		real_init();
 	result = real.recvmsg(socket, m, flags);
 	if (result >= 0)
-		objects_received(m);
+		for_rights(m, is_foreign);
 	return result;
 }
 
@@ -268,7 +326,7 @@ EXPORT int recvmmsg(int socket, struct mmsghdr *m, unsigned n, int flags,
 		real_init();
 	result = real.recvmmsg(socket, m, n, flags, timeout);
 	for (int i = 0; i < result; i++)
-		objects_received(&m[i].msg_hdr);
+		for_rights(&m[i].msg_hdr, is_foreign);
 	return result;
 }
 
@@ -278,10 +336,24 @@ bool objects_written_by_syscall(long nr, const long a[6], long *result)
 		      nr == SYS_writev || nr == SYS_pwritev ||
 		      nr == SYS_ftruncate || nr == SYS_fallocate;
 
-	if (nr == SYS_sendmsg && cow_window_open)
-		objects_sent((const void *)a[1]);
-	if (nr == SYS_madvise && a[2] == MADV_REMOVE) {
+	if (nr == SYS_sendmsg)
+		before_sending((const void *)a[1]);
+	switch (nr) {
+	case SYS_madvise:
+		if (a[2] != MADV_REMOVE)
+			return false;
 		*result = cow_remove((void *)a[0], (size_t)a[1]);
+		return true;
+	case SYS_truncate:
+		*result = truncate((const char *)a[0], a[1]);
+		return true;
+	case SYS_sendmmsg:
+		*result = sendmmsg((int)a[0], (struct mmsghdr *)a[1],
+				   (unsigned)a[2], (int)a[3]);
+		return true;
+	case SYS_pwritev2:
+		*result = pwritev2((int)a[0], (const struct iovec *)a[1],
+				   (int)a[2], a[3], (int)a[5]);
 		return true;
 	}
 	if (!writes || !cow_guards((int)a[0]))
@@ -308,11 +380,14 @@ void objects_by_syscall(long nr, const long a[6], long result)
 		objects_sealed((int)a[0], (int)a[1], a[2]);
 		break;
 	case SYS_recvmsg:
-		objects_received((const void *)a[1]);
+		for_rights((const void *)a[1], is_foreign);
 		break;
 	case SYS_recvmmsg:
 		for (long i = 0; i < result; i++)
-			objects_received(&m[i].msg_hdr);
+			for_rights(&m[i].msg_hdr, is_foreign);
+		break;
+	case SYS_sendmsg:
+		for_rights((const void *)a[1], objects_escape);
 		break;
 	case SYS_pidfd_getfd:
 		if (guard_open())

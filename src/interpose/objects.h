@@ -11,5 +11,7 @@
 bool objects_written_by_syscall(long nr, const long a[6], long *result);
 /* syscall(NR, A) was done, with RESULT as libc has it. */
 void objects_by_syscall(long nr, const long a[6], long result);
+/* What is done to what FD leads to is told of no longer. */
+void objects_escape(int fd);
 
 #endif

@@ -8,6 +8,7 @@
 #include "cow/cow.h"
 #include "env/real.h"
 #include "interpose/interpose.h"
+#include "interpose/objects.h"
 
 #include <errno.h>
 #include <sys/types.h>
@@ -35,3 +36,34 @@ REAL_READS(X)
 	       if (cow_guards(to)) cow_overwrites(to, at, n))
 REAL_TRANSFERS(X)
 #undef X
+
+struct _IO_FILE *fdopen(int fd, const char *mode);
+
+/* What is done to a FILE nobody sees. */
+EXPORT struct _IO_FILE *fdopen(int fd, const char *mode)
+{
+	struct _IO_FILE *result;
+
+	if (!real.fdopen)
+		real_init();
+	cow_reads(fd);
+	result = real.fdopen(fd, mode);
+	if (result)
+		objects_escape(fd);
+	return result;
+}
+
+/* ACTIONS may give the new process what it would not have. */
+#define SPAWN(name)                                                           \
+	real_spawn name;                                                      \
+	EXPORT int name(pid_t *pid, const char *path, const void *actions,    \
+			const void *attributes, char *const argv[],           \
+			char *const vars[])                                   \
+	{                                                                     \
+		if (!real.name)                                               \
+			real_init();                                          \
+		cow_spawns(actions);                                          \
+		return real.name(pid, path, actions, attributes, argv, vars); \
+	}
+SPAWN(posix_spawn)
+SPAWN(posix_spawnp)

@@ -183,17 +183,18 @@ struct registry_account {
 
 /* object.flags; 0: the slot is free */
 #define OBJECT_USED 0x1
-#define OBJECT_SEEN 0x2	     /* the writer's */
-#define OBJECT_ALIASED 0x4   /* was mapped at two addresses at once */
-#define OBJECT_FOREIGN 0x8   /* came from another process */
-#define OBJECT_SEALED 0x10   /* against writing: meant to be shared */
-#define OBJECT_SHARE 0x20    /* the program wants it shared with children */
-#define OBJECT_PRIVATE 0x40  /* and private to them */
-#define OBJECT_REGION 0x80   /* of anonshim_region_create() */
-#define OBJECT_ADVISED 0x100 /* madvise() said something of its mappings */
-#define OBJECT_NAMED 0x200   /* a file that had a name when mapped last */
-#define OBJECT_HUGE 0x400    /* pages of hugetlbfs */
-#define OBJECT_WATCHED 0x800 /* snapshots see it, or it is a view of one */
+#define OBJECT_SEEN 0x2		/* the writer's */
+#define OBJECT_ALIASED 0x4	/* was mapped at two addresses at once */
+#define OBJECT_FOREIGN 0x8	/* came from another process */
+#define OBJECT_SEALED 0x10	/* against writing: meant to be shared */
+#define OBJECT_SHARE 0x20	/* the program wants it shared with children */
+#define OBJECT_PRIVATE 0x40	/* and private to them */
+#define OBJECT_REGION 0x80	/* of anonshim_region_create() */
+#define OBJECT_ADVISED 0x100	/* madvise() said something of its mappings */
+#define OBJECT_NAMED 0x200	/* a file that had a name when mapped last */
+#define OBJECT_HUGE 0x400	/* pages of hugetlbfs */
+#define OBJECT_WATCHED 0x800	/* snapshots see it, or it is a view of one */
+#define OBJECT_ELSEWHERE 0x1000 /* a FILE or another process has it open */
 
 /*
  * What shared mappings show.  Changes as the regions do, under the same

@@ -67,6 +67,29 @@ test_aliases_at_random() { # 180 s
 	done
 }
 
+# passes HOW [LINES]: a descriptor is used where nobody is told; so many lines
+# say that the copy is not lazy.
+passes() {
+	if ((EUID != 0)) || [[ ! -c /dev/userfaultfd ]]; then
+		skip "userfaultfd is not permitted"
+	fi
+	status with fork=none "$victims/fork_passes" "$1" 1 2>err
+	[[ $status != 77 ]] || skip "$(cat err)"
+	equal "$status" 1 "exit status with fork=none"
+	status with copy=lazy "$victims/fork_passes" "$1" "$(less 3 20)" 2>err
+	cat err
+	equal "$status" 0 "exit status"
+	equal "$(grep -c '^anonshim: fork: .* its copy is not lazy' err)" \
+		"${2:-0}" "lines said"
+}
+
+test_descriptor_of_a_file() { passes file 1; }
+test_descriptor_of_a_program() { passes spawn; }
+test_descriptor_in_a_system_call() { passes syscall; }
+test_descriptor_cut_by_name() { passes cut; }
+test_descriptor_of_a_ring() { passes ring 1; }
+test_descriptor_of_another_process() { passes sent 1; }
+
 # Where there may be none, that is said once, and the copy is made at once.
 test_not_permitted() {
 	status with copy=lazy,assume=uffd=0 "$victims/fork_lazy" quiet 5 2>err

@@ -26,6 +26,7 @@ e2e_victims = \
 	tests/victims/fork_limits \
 	tests/victims/fork_lazy \
 	tests/victims/fork_order \
+	tests/victims/fork_passes \
 	tests/victims/fork_pins \
 	tests/victims/fork_plain \
 	tests/victims/fork_ring \

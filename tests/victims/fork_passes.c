@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fork_passes HOW TIMES: forks of memory that is mapped twice and has a
+ * descriptor, which is used where nobody is told, while a lazy copy would not
+ * be there yet.  The child is stopped until the parent has done its part, and
+ * looks then; both see what is their own.
+ *
+ *	file	the child reads it through a FILE of its parent's
+ *	spawn	a program that the child starts reads it
+ *	syscall	the parent writes it by syscall(2)
+ *	cut	the parent cuts it by its name in /proc
+ *	ring	the parent writes it by io_uring
+ *	sent	a process that was sent it writes it
+ */
+#include "fork_help.h"
+
+#include <linux/io_uring.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define TWIN_PAGES (UINT64_C(4096) * 4)
+#define BYTES (TWIN_PAGES * PAGE)
+#define NEAR_END (BYTES - PAGE) /* which is copied last */
+#define ENTRIES 4
+
+static struct twin twin;
+static const char *how;
+static uint64_t page[WORDS];
+static int helper = -1; /* a socket */
+
+static bool is(const char *word)
+{
+	return !strcmp(how, word);
+}
+
+/* ---- the child's part ---- */
+
+static void see(const uint64_t *words, uint64_t number)
+{
+	if (words[0] != VALUE_BEFORE + number ||
+	    words[WORDS - 1] != VALUE_BEFORE + number)
+		wrong("page %lu: %#lx by a %s", number, words[0], how);
+}
+
+static void read_file(FILE *file)
+{
+	rewind(file);
+	for (uint64_t i = 0; i < TWIN_PAGES; i++) {
+		CHECK(fread(page, PAGE, 1, file) == 1);
+		see(page, i);
+	}
+}
+
+/* What the program that is started does. */
+static int read_input(void)
+{
+	whoami = how = "program";
+	CHECK(!lseek(0, 0, SEEK_SET));
+	for (uint64_t i = 0; i < TWIN_PAGES; i++) {
+		CHECK(read(0, page, PAGE) == (ssize_t)PAGE);
+		see(page, i);
+	}
+	return 0;
+}
+
+static void start_program(void)
+{
+	char path[] = "/proc/self/exe", word[] = "input";
+	char *argv[] = {path, word, NULL};
+	char *envp[] = {NULL};
+	posix_spawn_file_actions_t actions;
+	pid_t pid;
+
+	CHECK(!posix_spawn_file_actions_init(&actions));
+	CHECK(!posix_spawn_file_actions_adddup2(&actions, twin.fd, 0));
+	CHECK(!posix_spawn(&pid, path, &actions, NULL, argv, envp));
+	CHECK(!posix_spawn_file_actions_destroy(&actions));
+	talk_reap(pid);
+}
+
+static void child_run(FILE *file)
+{
+	whoami = "child";
+	if (is("file"))
+		read_file(file);
+	else if (is("spawn"))
+		start_program();
+	twin_see(&twin, VALUE_BEFORE, "as forked");
+	twin_write(twin.two, TWIN_PAGES, VALUE_CHILD);
+	twin_see(&twin, VALUE_CHILD, "after the child wrote");
+	_exit(0);
+}
+
+/* ---- the parent's ---- */
+
+static struct ring {
+	int fd;
+	char *sq;
+	char *cq;
+	struct io_uring_sqe *sqe;
+	struct io_uring_params p;
+} ring;
+
+static void *ring_map(size_t bytes, off_t what)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring.fd,
+		       what);
+
+	CHECK(p != MAP_FAILED);
+	return p;
+}
+
+static void ring_make(void)
+{
+	const struct io_uring_params *p = &ring.p;
+
+	ring.fd = (int)syscall(SYS_io_uring_setup, ENTRIES, &ring.p);
+	if (ring.fd < 0)
+		SKIP("no io_uring");
+	ring.sq = ring_map(p->sq_off.array + p->sq_entries * sizeof(unsigned),
+			   IORING_OFF_SQ_RING);
+	ring.cq = ring_map(p->cq_off.cqes +
+				   p->cq_entries * sizeof(struct io_uring_cqe),
+			   IORING_OFF_CQ_RING);
+	ring.sqe = ring_map(p->sq_entries * sizeof(*ring.sqe), IORING_OFF_SQES);
+}
+
+/* Page I of the object by descriptor. */
+static void write_by_ring(off_t at)
+{
+	unsigned *tail = (unsigned *)(void *)(ring.sq + ring.p.sq_off.tail);
+	unsigned *head = (unsigned *)(void *)(ring.cq + ring.p.cq_off.head);
+
+	((unsigned *)(void *)(ring.sq + ring.p.sq_off.array))[0] = 0;
+	((unsigned *)(void *)(ring.sq + ring.p.sq_off.array))[1] = 0;
+	((unsigned *)(void *)(ring.sq + ring.p.sq_off.array))[2] = 0;
+	((unsigned *)(void *)(ring.sq + ring.p.sq_off.array))[3] = 0;
+	*ring.sqe = (struct io_uring_sqe){
+		.opcode = IORING_OP_WRITE,
+		.fd = twin.fd,
+		.addr = (uint64_t)(uintptr_t)page,
+		.len = (unsigned)PAGE,
+		.off = (uint64_t)at,
+	};
+	__atomic_fetch_add(tail, 1, __ATOMIC_RELEASE);
+	CHECK(syscall(SYS_io_uring_enter, ring.fd, 1, 1, IORING_ENTER_GETEVENTS,
+		      NULL, 0) == 1);
+	__atomic_fetch_add(head, 1, __ATOMIC_RELEASE);
+}
+
+/* What the process that was sent a descriptor does when it is told. */
+static _Noreturn void help(int socket)
+{
+	char byte, control[CMSG_SPACE(sizeof(int))];
+	struct iovec vec = {&byte, 1};
+	struct msghdr m = {
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	int fd;
+
+	whoami = "helper";
+	CHECK(recvmsg(socket, &m, 0) == 1 && CMSG_FIRSTHDR(&m));
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+	while (read(socket, &byte, 1) == 1) {
+		CHECK(pwrite(fd, page, PAGE, NEAR_END) == (ssize_t)PAGE);
+		CHECK(write(socket, "", 1) == 1);
+	}
+	_exit(0);
+}
+
+static void helper_start(void)
+{
+	int ends[2];
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+	helper = ends[0];
+	if (!fork()) {
+		close(ends[0]);
+		help(ends[1]);
+	}
+	close(ends[1]);
+}
+
+static void helper_give(void)
+{
+	char byte = 0, control[CMSG_SPACE(sizeof(int))];
+	struct iovec vec = {&byte, 1};
+	struct msghdr m = {
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &twin.fd, sizeof(int));
+	CHECK(sendmsg(helper, &m, 0) == 1);
+}
+
+static void helper_write(void)
+{
+	char byte = 0;
+
+	CHECK(write(helper, &byte, 1) == 1 && read(helper, &byte, 1) == 1);
+}
+
+static void cut(void)
+{
+	char path[32];
+
+	sprintf(path, "/proc/self/fd/%d", twin.fd);
+	CHECK(!truncate(path, 0));
+	CHECK(!truncate(path, (off_t)BYTES));
+}
+
+static void parent_run(void)
+{
+	struct iovec vec = {page, PAGE};
+
+	if (is("syscall"))
+		CHECK(syscall(SYS_pwritev2, twin.fd, &vec, 1, NEAR_END, 0, 0) ==
+		      (long)PAGE);
+	else if (is("cut"))
+		cut();
+	else if (is("ring"))
+		write_by_ring(NEAR_END);
+	else if (is("sent"))
+		helper_write();
+	else
+		twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
+}
+
+static void fork_once(FILE *file)
+{
+	pid_t pid;
+	int status;
+
+	twin_before(&twin);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		raise(SIGSTOP);
+		child_run(file);
+	}
+	CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+	parent_run();
+	kill(pid, SIGCONT);
+	talk_reap(pid);
+	if (twin.one[(TWIN_PAGES - 1) * WORDS] >= VALUE_CHILD)
+		wrong("%#lx is the child's",
+		      twin.one[(TWIN_PAGES - 1) * WORDS]);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned times;
+	FILE *file;
+
+	victim_begin();
+	if (argc == 2)
+		return read_input();
+	CHECK(argc == 3);
+	how = argv[1];
+	times = (unsigned)strtoul(argv[2], NULL, 10);
+	if (is("ring"))
+		ring_make();
+	if (is("sent"))
+		helper_start();
+	twin_make(&twin, TWIN_PAGES);
+	file = is("file") ? fdopen(twin.fd, "r+") : NULL;
+	if (is("sent"))
+		helper_give();
+	while (times--)
+		fork_once(file);
+	return 0;
+}
