@@ -167,7 +167,8 @@ void cow_renew(void);
 /* In a child for which nobody called cow_hold(). */
 void cow_lose(void);
 
-/* All memory is about to be touched: views have all that they show. */
+/* All memory is about to be touched, or shared with a child: views have all
+ * that they show. */
 void cow_fill(void);
 
 /*

@@ -434,13 +434,21 @@ struct snapshot_sums snapshot_sums(void)
 
 /* Fork, and what else no thread may be there for -------------------------- */
 
+/* Of a view; else there is nothing to fill. */
+static void fill_view(struct watched *w)
+{
+	uint64_t page = 0;
+
+	while (w->present &&
+	       (page = bit_next(w->present, page, w->pages, false)) < w->pages)
+		page_fill_plainly(w, page);
+}
+
 static int fill_views(void *unused)
 {
 	(void)unused;
 	for (struct watched *w = watched_all; w; w = w->next)
-		for (uint64_t page = 0; w->present && page < w->pages; page++)
-			if (!bit_get(w->present, page))
-				page_fill_plainly(w, page);
+		fill_view(w);
 	return 0;
 }
 
@@ -517,9 +525,36 @@ static bool is_on_watched(void)
 	return true;
 }
 
+/* Whether W is a view that a child shares: what is touched there first, and
+ * filled by nobody, would be zeros in both. */
+static bool is_shared_view(const struct watched *w)
+{
+	uint32_t flags = w->present ? share_object_at(w->object)->flags : 0;
+
+	return w->present &&
+	       (flags & OBJECT_SHARE || !(flags & OBJECT_PRIVATE));
+}
+
+static int fill_shared_views(void *unused)
+{
+	(void)unused;
+	for (struct watched *w = watched_all; w; w = w->next)
+		if (is_shared_view(w))
+			fill_view(w);
+	return 0;
+}
+
 int snapshot_hold(void)
 {
-	return engine_uffd >= 0 && is_on_watched() ? 0 : engine_hold();
+	bool any = false;
+
+	if (engine_uffd >= 0 && is_on_watched())
+		return 0;
+	for (const struct watched *w = watched_all; w; w = w->next)
+		any |= is_shared_view(w);
+	if (any && !engine_held)
+		engine_call(fill_shared_views, NULL);
+	return engine_hold();
 }
 
 /* What a fork may have watched for itself is not the child's. */

@@ -377,10 +377,12 @@ static bool is_plain(unsigned long flags)
 
 	if (flags & (CLONE_VM | CLONE_SETTLS))
 		return false;
-	if (flags & CLONE_FILES)
-		log_once(&said, "fork: clone() with CLONE_FILES shares memory "
-				"that is mapped twice with its child");
-	return !(flags & CLONE_FILES);
+	if (!(flags & CLONE_FILES))
+		return true;
+	log_once(&said, "fork: clone() with CLONE_FILES shares memory that is "
+			"mapped twice with its child");
+	cow_fill();
+	return false;
 }
 
 struct clone_call {

@@ -161,6 +161,8 @@ static void *map_again(uintptr_t old, const struct mmap_args *args,
 	p = track_mremap(&move);
 	if (p == MAP_FAILED && args->addr)
 		track_munmap(args->addr, args->len);
+	if (p != MAP_FAILED) /* whatever was said of the other one */
+		sys_madvise(p, args->len, MADV_DOFORK);
 	if (p == MAP_FAILED ||
 	    !sys_failed(sys_call(SYS_mprotect, (long)p, (long)args->len,
 				 args->prot, 0, 0, 0)))

@@ -122,6 +122,13 @@ test_locked_memory() { snapshots snapshot_keep locked; }
 test_holes_of_views() { snapshots snapshot_keep holes; }
 test_no_proc() { snapshots snapshot_keep chroot; }
 test_memory_that_grows() { snapshots snapshot_keep grows; }
+test_views_that_are_shared() {
+	watched
+	status with '' "$victims/snapshot_keep" share 2>err
+	cat err
+	equal "$status" 0 "exit status"
+	equal "$(grep -vc CLONE_FILES err)" 0 "lines of anything else"
+}
 test_released_twice() { snapshots snapshot_keep twice; }
 
 # The right to see writes goes: it is said, and nothing else.

@@ -15,6 +15,7 @@
  *	queue	mq_notify(3) goes on
  *	all	mlockall(2)
  *	many	views of as many snapshots, and a fork
+ *	share	a view that a child shares, on purpose or for CLONE_FILES
  *	twice	a snapshot is released again, while a view needs it
  */
 #include "snapshot_help.h"
@@ -136,10 +137,13 @@ static void gone(void)
 
 /* ---- forks ---- */
 
+static void *alias_of_kept; /* of a view that children do not get */
+
 static void child_run(volatile uint64_t *v, struct talk *talk)
 {
 	uint64_t mine;
 
+	see_view(alias_of_kept, VALUE_BEFORE, "an alias");
 	see_view(twin.one, VALUE_BEFORE + 1, "memory");
 	snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "its snapshot");
 	mine = take(twin.one);
@@ -160,6 +164,9 @@ static void forks(void)
 
 	begin();
 	v = view(id);
+	CHECK(!madvise((void *)v, TWIN_PAGES * PAGE, MADV_DONTFORK));
+	CHECK(!anonshim_region_alias((void *)v, 0, 0, RW, &alias_of_kept));
+	v = view(id);
 	(void)v[3 * WORDS];
 	for (int depth = 0; depth < 3; depth++) {
 		struct talk talk;
@@ -179,6 +186,41 @@ static void forks(void)
 		snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "a snapshot");
 	}
 	see_view(v, VALUE_BEFORE, "a view");
+}
+
+static int look(void *v)
+{
+	see_view(v, VALUE_BEFORE, "its parent's view");
+	twin_write(v, TWIN_PAGES, VALUE_CHILD);
+	_exit(0);
+}
+
+/* What a child touches first is there for both. */
+static void shared(void)
+{
+	static char stack[16 * PAGE] __attribute__((aligned(16)));
+	volatile uint64_t *v, *w;
+	pid_t child;
+
+	begin();
+	v = view(id);
+	w = view(id);
+	CHECK(!anonshim_set_fork((void *)v, TWIN_PAGES * PAGE,
+				 ANONSHIM_FORK_SHARE));
+	child = fork();
+	CHECK(child >= 0);
+	if (!child)
+		look((void *)v);
+	talk_reap(child);
+	see_view(v, VALUE_CHILD, "a view that is shared");
+	see_view(w, VALUE_BEFORE, "a view");
+	v = view(id);
+	child = clone(look, stack + sizeof(stack), CLONE_FILES | SIGCHLD,
+		      (void *)v);
+	CHECK(child > 0);
+	talk_reap(child);
+	see_view(v, VALUE_CHILD, "a view that CLONE_FILES shares");
+	snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "a snapshot");
 }
 
 /* Views of one snapshot each, of which page I % TWIN_PAGES was another's; what
@@ -436,7 +478,7 @@ int main(int argc, char **argv)
 		{"grows", grows},    {"sandbox", sandbox},
 		{"chroot", no_proc}, {"twice", twice},
 		{"many", many},	     {"queue", queue},
-		{"all", all_locked},
+		{"all", all_locked}, {"share", shared},
 	};
 
 	victim_begin();
