@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "env/caps.h"
 
 #include <errno.h>
 #include <string.h>
@@ -116,6 +117,12 @@ static int resident(const struct cow_map *m, uint64_t *start, uint64_t *end)
 	return found;
 }
 
+/* Of shmem; asked after it, or a page might go to swap in between. */
+static bool mincore_told_all(void)
+{
+	return caps.mincore && !sys_swap_is_used();
+}
+
 /* The same, where O may also have memory that mincore() cannot tell of. */
 static int present(const struct cow_object *o, const struct cow_map *m,
 		   uint64_t *start, uint64_t *end)
@@ -123,8 +130,7 @@ static int present(const struct cow_object *o, const struct cow_map *m,
 	uint64_t from = *start;
 	int result = on_disk(o) ? 1 : resident(m, start, end);
 
-	/* asked afterwards, or a page might go there in between */
-	if (result < 0 || !(on_disk(o) || sys_swap_is_used()))
+	if (result < 0 || (!on_disk(o) && mincore_told_all()))
 		return result;
 	*start = from;
 	*end = m->offset + (m->end - m->start);
@@ -204,4 +210,39 @@ int cow_extent(const struct cow_plan *plan, uint32_t object, uint64_t *start,
 	if (*end > o->size)
 		*end = o->size;
 	return *start < *end;
+}
+
+/* THERE is true of all N pages at OFFSET; not so for holes that FD knows. */
+static void mark_holes(int fd, uint64_t offset, uint64_t n,
+		       unsigned char there[])
+{
+	uint64_t at = offset;
+	uint64_t last = offset + n * PAGE_BYTES;
+
+	while (at < last) {
+		uint64_t data = at;
+		uint64_t hole = last;
+		int result = seek_by(fd, &data, &hole);
+
+		if (result < 0)
+			return;
+		if (!result || data > last)
+			data = last;
+		memset(there + (at - offset) / PAGE_BYTES, 0,
+		       (page_down(data) - at) / PAGE_BYTES);
+		at = data < last ? page_up(hole) : last;
+	}
+}
+
+void cow_there(const char *at, int fd, uint64_t offset, uint64_t n,
+	       unsigned char there[])
+{
+	long result = sys_call(SYS_mincore, (long)at, (long)(n * PAGE_BYTES),
+			       (long)there, 0, 0, 0);
+
+	if (!sys_failed(result) && mincore_told_all())
+		return;
+	memset(there, 1, n);
+	if (fd >= 0)
+		mark_holes(fd, offset, n, there);
 }

@@ -29,16 +29,6 @@ static void set_done(struct cow_object *o, uint64_t offset)
 	o->done[block / 8] |= (uint8_t)(1 << block % 8);
 }
 
-/* Which of the pages of LEN bytes at OFFSET F0 has; all that may be. */
-static void pages_there(const struct cow_object *o, uint64_t offset,
-			uint64_t len, unsigned char there[PIECE_PAGES])
-{
-	if (sys_swap_is_used() ||
-	    sys_failed(sys_call(SYS_mincore, (long)(o->f0 + offset), (long)len,
-				(long)there, 0, 0, 0)))
-		memset(there, 1, PIECE_PAGES);
-}
-
 /*
  * Put LEN bytes at OFFSET into F1 where that has none: zeros, or what F0 has.
  * False: there is no memory.
@@ -74,7 +64,7 @@ static bool put_what_is(int uffd, const struct cow_object *o, uint64_t offset,
 	uint64_t n = page_up(len) / PAGE_BYTES;
 	uint64_t to;
 
-	pages_there(o, offset, len, there);
+	cow_there(o->f0 + offset, o->old_seeks ? -1 : o->old, offset, n, there);
 	for (uint64_t from = 0; from < n; from = to) {
 		bool hole = !(there[from] & 1);
 

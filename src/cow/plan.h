@@ -197,5 +197,11 @@ void cow_advise(const struct cow_map *map);
  * on.  Returns 1, 0 where there are none any more, or -errno. */
 int cow_extent(const struct cow_plan *plan, uint32_t object, uint64_t *start,
 	       uint64_t *end);
+/*
+ * THERE: for which of N pages of shmem there may be memory (bit 0).  They are
+ * at AT, and at OFFSET of what FD leads to, whose position is ours, or -1.
+ */
+void cow_there(const char *at, int fd, uint64_t offset, uint64_t n,
+	       unsigned char there[]);
 
 #endif

@@ -41,10 +41,8 @@ static uint64_t pages_in_a_row(const struct watched *w, uint64_t page,
 	uint64_t i = 0;
 
 	n = n < ROW_MAX ? n : ROW_MAX;
-	if (sys_swap_is_used() ||
-	    sys_failed(sys_call(SYS_mincore, (long)(w->at + page * PAGE_BYTES),
-				(long)(n * PAGE_BYTES), (long)there, 0, 0, 0)))
-		return n;
+	cow_there(w->at + page * PAGE_BYTES, w->fd ? w->fd : -1,
+		  page * PAGE_BYTES, n, there);
 	while (i < n && there[i] & 1)
 		i++;
 	return i;

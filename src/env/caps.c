@@ -61,6 +61,7 @@ void caps_init(bool (*probe_names)(void))
 {
 	caps.files = true;
 	caps.uffd = true; /* trying it out could kill: filters know it not */
+	caps.mincore = true;
 	caps.names = probe_names();
 	caps.procmap = probe_procmap();
 	caps.max_map_count = read_max_map_count();

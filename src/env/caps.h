@@ -17,7 +17,8 @@
 	X(names, "PR_SET_VMA_ANON_NAME (CONFIG_ANON_VMA_NAME, 5.17)") \
 	X(procmap, "PROCMAP_QUERY (6.11)")                            \
 	X(files, "files may be opened and memory peeked at")          \
-	X(uffd, "userfaultfd may be asked for")
+	X(uffd, "userfaultfd may be asked for")                       \
+	X(mincore, "mincore(2) tells of all memory that is not in swap")
 
 struct caps {
 #define X(field, text) bool field;

@@ -29,6 +29,12 @@ test_four_threads_write() { only_lazily writers "$(less 5 100)"; }
 test_children_of_children() { only_lazily again "$(less 3 20)"; }
 test_holes_stay() { only_lazily holes "$(less 3 20 3)" "$(less 64 1024)"; }
 test_many_at_once() { only_lazily stopped 6 64; }
+test_sparse_memory() { only_lazily sparse 5; }
+test_sparse_memory_with_swap() {
+	local options=assume=mincore=0
+
+	lazily sparse 5
+}
 test_memory_that_grows() { only_lazily grows 2; }
 test_memory_that_is_only_open() { only_lazily closed 20; }
 test_memory_that_is_locked() { only_lazily locked 10; }

@@ -15,6 +15,8 @@
  *	files	a thread of the child opens a file of stdio's
  *	closed	two objects, one of which is only open by then
  *	grows	the memory, between two forks
+ *	sparse	the memory, of which a child looks at what the parent writes
+ *		afterwards
  *	stopped	TIMES children, each stopped before it looks, until all are
  *there
  */
@@ -30,6 +32,7 @@
 #define WRITERS 4
 #define KILL_SPREAD_NS 3000000
 #define NEAR 16 /* pages */
+#define SPARSE_BYTES (UINT64_C(512) << 20)
 #define FEW 8
 #define STOPPED_MAX 8
 #define GIVEN_UP_S 20
@@ -311,6 +314,33 @@ static void grow(size_t mib)
 	threads_run(1, NULL);
 }
 
+/* One that looks at holes makes no page of them that is not protected. */
+static void sparse(unsigned times)
+{
+	size_t all = SPARSE_BYTES / PAGE;
+	int fd = memfd_of("sparse", all, MFD_CLOEXEC);
+
+	one = map_shared(fd, all, 0, PROT_READ | PROT_WRITE);
+	two = map_shared(fd, all, 0, PROT_READ | PROT_WRITE);
+	one[0] = 1;
+	for (unsigned i = 0; i < times; i++) {
+		struct talk talk;
+
+		talk_open(&talk);
+		talk_split(&talk, fork());
+		if (talk.child && i)
+			for (size_t page = 1; page < NEAR; page++)
+				one[page * WORDS] = i;
+		talk_say(&talk);
+		talk_hear(&talk);
+		for (size_t page = 1; page < NEAR; page++)
+			if (two[page * WORDS] != (talk.child || !i ? i : i - 1))
+				wrong("page %zu is of writing %lu, not %u",
+				      page, two[page * WORDS], i);
+		talk_end(&talk);
+	}
+}
+
 /* A parent that is killed leaves a child, which tells by a pipe. */
 static void parent_killed(size_t mib, unsigned *seed)
 {
@@ -394,6 +424,10 @@ int main(int argc, char **argv)
 	if (is("parent")) {
 		while (times--)
 			parent_killed(mib, &seed);
+		return 0;
+	}
+	if (is("sparse")) {
+		sparse(times);
 		return 0;
 	}
 	map(mib);
