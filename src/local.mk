@@ -28,7 +28,7 @@ shim_core_sources = \
 	src/cow/lazy_prepare.c src/cow/lazy_put.c \
 	src/cow/list.c src/cow/list.h src/cow/make.c \
 	src/cow/plan.h src/cow/policy.c \
-	src/cow/snapshot.c src/cow/snapshot.h \
+	src/cow/snapshot.c src/cow/snapshot.h src/cow/snapshot_changes.c \
 	src/cow/snapshot_page.c src/cow/snapshot_page.h \
 	src/cow/uffd.c src/cow/uffd.h \
 	src/cow/view.c src/cow/watch.c src/cow/watch.h src/cow/watched.c \

@@ -161,7 +161,7 @@ static void fit_watched(const struct cow_plan *plan)
 			o->wanted && o->id ? watched_of(o->id) : NULL;
 
 		if (w)
-			watched_fit(w, o->size, o->old);
+			snapshot_fit(w, o->size, o->old);
 	}
 }
 

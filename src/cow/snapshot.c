@@ -4,7 +4,6 @@
  */
 #include "cow/snapshot.h"
 
-#include "base/fdlist.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
@@ -17,7 +16,6 @@
 #include "track/share.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -62,7 +60,7 @@ static int hold_room(uint32_t snapshot)
 /* A child that knows nothing of its parent's snapshots. */
 static bool lost;
 
-static uint32_t slot_of(snapshot_id id)
+uint32_t snapshot_slot(snapshot_id id)
 {
 	uint32_t slot = (uint32_t)id;
 
@@ -125,6 +123,16 @@ static int reserve(uint64_t versions)
 	return result;
 }
 
+int snapshot_fit(struct watched *w, uint64_t size, int fd)
+{
+	uint64_t pages = page_up(size) / PAGE_BYTES;
+	int result = 0;
+
+	if (w->history.newest && pages > w->pages)
+		result = reserve(versions_wanted(w) + pages - w->pages);
+	return result ? result : watched_fit(w, size, fd);
+}
+
 int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id)
 {
 	struct taking t = {0};
@@ -142,7 +150,7 @@ int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id)
 	if (!result)
 		result = watched_get(object, size, fd, &t.w);
 	if (!result)
-		result = watched_fit(t.w, size, fd);
+		result = snapshot_fit(t.w, size, fd);
 	if (!result)
 		result = reserve(0);
 	if (!result)
@@ -162,7 +170,7 @@ int snapshot_take(uint32_t object, uint64_t size, int fd, snapshot_id *id)
 
 static int release(void *arg)
 {
-	uint32_t slot = slot_of(*(const snapshot_id *)arg);
+	uint32_t slot = snapshot_slot(*(const snapshot_id *)arg);
 
 	holders[slot] -= BY_PROGRAM - 1; /* one holder like others, the last */
 	let_go(slot);
@@ -171,14 +179,14 @@ static int release(void *arg)
 
 int snapshot_release(snapshot_id id)
 {
-	if (!slot_of(id))
+	if (!snapshot_slot(id))
 		return -EINVAL;
 	return engine_call(release, &id);
 }
 
 uint64_t snapshot_bytes(snapshot_id id)
 {
-	uint32_t slot = slot_of(id);
+	uint32_t slot = snapshot_slot(id);
 
 	return slot ? history_pages(slot) * PAGE_BYTES : 0;
 }
@@ -196,7 +204,7 @@ static int view(void *arg)
 	struct watched *w = v->w;
 	int result;
 
-	w->source = slot_of(v->id);
+	w->source = snapshot_slot(v->id);
 	if (!w->source)
 		return -EINVAL;
 	result = watched_begin(w);
@@ -260,102 +268,6 @@ void snapshot_start(void)
 	share_set_follower(followed);
 }
 
-/* What changed ------------------------------------------------------------ */
-
-struct changing {
-	uint32_t from;
-	uint32_t until;
-	uint64_t *changed;
-};
-
-static int changes(void *arg)
-{
-	const struct changing *c = arg;
-
-	history_changes(c->from, c->until, c->changed);
-	return 0;
-}
-
-static bool is_before(uint32_t from, uint32_t until)
-{
-	while (from && from != until)
-		from = history_next(from);
-	return from;
-}
-
-int snapshot_changes(snapshot_id from, snapshot_id until, uint64_t at,
-		     snapshot_each *each, void *arg)
-{
-	struct changing c = {.from = slot_of(from), .until = slot_of(until)};
-	const struct watched *w;
-	uint64_t page = at / PAGE_BYTES;
-
-	if (!c.from || (until && !c.until) ||
-	    (c.until && !is_before(c.from, c.until)))
-		return -EINVAL;
-	w = history_owner(c.from);
-	c.changed = watched_bits(w);
-	if (!c.changed)
-		return -ENOMEM;
-	engine_call(changes, &c);
-	while ((page = bit_next(c.changed, page, w->pages, true)) < w->pages) {
-		uint64_t end = bit_next(c.changed, page, w->pages, false);
-
-		each(page * PAGE_BYTES, (end - page) * PAGE_BYTES, arg);
-		page = end;
-	}
-	sys_munmap(c.changed, page_up(watch_bits_bytes(w)));
-	return 0;
-}
-
-/* Who wants to know of the first write ------------------------------------ */
-
-struct watching {
-	struct watched *w;
-	int fd;	  /* the caller's, of a pipe */
-	long tid; /* the caller */
-};
-
-/* A pipe can be opened anew by whoever has another table of descriptors. */
-static int watch_pipe(void *arg)
-{
-	const struct watching *a = arg;
-	long fd = fdlist_open(a->tid, a->fd, O_RDWR | O_NONBLOCK);
-
-	if (sys_failed(fd))
-		return fd == -EMFILE || fd == -ENFILE ? -ENOMEM : -EPERM;
-	if (a->w->notify)
-		sys_close(a->w->notify);
-	a->w->notify = (int)fd;
-	a->w->notified = false;
-	if (history_is_written(&a->w->history))
-		page_notify(a->w);
-	return 0;
-}
-
-int snapshot_watch(uint32_t object, int *fd)
-{
-	struct watching a = {.w = watched_of(object), .tid = sys_gettid()};
-	int ends[2];
-	int result;
-
-	if (!a.w || !a.w->history.newest)
-		return -EINVAL;
-	if (engine_uffd < 0)
-		return -EPERM;
-	if (sys_failed(sys_call(SYS_pipe2, (long)ends, O_CLOEXEC | O_NONBLOCK,
-				0, 0, 0, 0)))
-		return -ENOMEM;
-	a.fd = ends[0];
-	result = engine_call(watch_pipe, &a);
-	sys_close(ends[1]);
-	if (result)
-		sys_close(ends[0]);
-	else
-		*fd = ends[0];
-	return result;
-}
-
 /* What is written otherwise ----------------------------------------------- */
 
 struct preserving {
@@ -417,6 +329,18 @@ void snapshot_removed(uint32_t object, uint64_t from, uint64_t to)
 
 	if (p.w)
 		engine_call(removed, &p);
+}
+
+void snapshot_grown(uint32_t object, int fd, uint64_t to, bool written)
+{
+	struct watched *w = watched_of(object);
+	uint64_t end = w ? w->pages * PAGE_BYTES : to;
+	struct sys_object now;
+
+	if (to <= end || sys_failed(sys_object(fd, &now)) || now.size <= end)
+		return;
+	if (!snapshot_fit(w, now.size, fd) && written)
+		snapshot_preserve(object, end, to, false);
 }
 
 struct snapshot_sums snapshot_sums(void)
@@ -529,7 +453,7 @@ static bool is_on_watched(void)
  * filled by nobody, would be zeros in both. */
 static bool is_shared_view(const struct watched *w)
 {
-	uint32_t flags = w->present ? share_object_at(w->object)->flags : 0;
+	uint32_t flags = share_object_at(w->object)->flags;
 
 	return w->present &&
 	       (flags & OBJECT_SHARE || !(flags & OBJECT_PRIVATE));

@@ -26,6 +26,8 @@ typedef uint64_t snapshot_id;
 
 /* Once, at start-up. */
 void snapshot_start(void);
+/* ID as history.h has it; 0: it is none. */
+uint32_t snapshot_slot(snapshot_id id);
 
 /*
  * A snapshot of what OBJECT (of share.h), SIZE bytes, is now; FD leads to it,
@@ -45,6 +47,10 @@ uint64_t snapshot_bytes(snapshot_id id);
  */
 int snapshot_view(snapshot_id id, uint32_t object, void *at);
 
+/* What W shows has SIZE bytes now; FD as above.  -ENOMEM: the rest is not
+ * watched yet. */
+int snapshot_fit(struct watched *w, uint64_t size, int fd);
+
 /*
  * Call EACH for every run of bytes that was written between snapshots FROM and
  * UNTIL of one object, or since FROM (0), from byte AT on.  -EINVAL: they are
@@ -63,6 +69,10 @@ int snapshot_preserve(uint32_t object, uint64_t from, uint64_t to,
 		      bool removes);
 /* And they are gone; the lock was not dropped meanwhile. */
 void snapshot_removed(uint32_t object, uint64_t from, uint64_t to);
+
+/* OBJECT, which FD leads to, has perhaps grown up to byte TO, where something
+ * was WRITTEN. */
+void snapshot_grown(uint32_t object, int fd, uint64_t to, bool written);
 
 struct snapshot_sums {
 	uint64_t snapshots;

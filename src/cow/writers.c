@@ -183,18 +183,22 @@ static bool removes(long nr, long mode)
 		mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE));
 }
 
-/* Snapshots keep what FD's object is; with the lock, which the write needs too
- * or the next snapshot would come in between. */
-static uint32_t preserve(long nr, const long a[4], uint64_t *from, uint64_t *to)
+/* The object of FD, if it is watched; else 0. */
+static uint32_t watched_object(int fd)
 {
-	uint32_t id = share_object_of((int)a[0]);
+	uint32_t id = share_object_of(fd);
 
-	if (!id || !(share_object_at(id)->flags & OBJECT_WATCHED) ||
-	    (nr == SYS_fallocate && !removes(nr, a[1])))
-		return 0;
-	range_of(nr, a, from, to);
-	snapshot_preserve(id, *from, *to, removes(nr, a[1]));
-	return id;
+	return id && share_object_at(id)->flags & OBJECT_WATCHED ? id : 0;
+}
+
+/* Call NR did what it should to ID, from byte FROM up to TO. */
+static void written(uint32_t id, long nr, const long a[4], uint64_t from,
+		    uint64_t to)
+{
+	if (removes(nr, a[1]))
+		snapshot_removed(id, from, to);
+	snapshot_grown(id, (int)a[0], to,
+		       nr != SYS_ftruncate && nr != SYS_fallocate);
 }
 
 long cow_write(long nr, long a, long b, long c, long d)
@@ -202,7 +206,7 @@ long cow_write(long nr, long a, long b, long c, long d)
 	const long args[4] = {a, b, c, d};
 	uint64_t from;
 	uint64_t to;
-	uint32_t id = 0;
+	uint32_t id;
 	bool locked;
 	long result;
 
@@ -211,14 +215,19 @@ long cow_write(long nr, long a, long b, long c, long d)
 	if (cow_window_child || removes(nr, b))
 		cow_drain();
 	guard_enter();
+	/* snapshots keep what is there; with the lock, which the write needs
+	 * too or the next snapshot would come in between */
 	locked = snapshot_any() && region_lock_take();
-	if (locked)
-		id = preserve(nr, args, &from, &to);
+	id = locked ? watched_object((int)a) : 0;
+	if (id)
+		range_of(nr, args, &from, &to);
+	if (id && (nr != SYS_fallocate || removes(nr, b)))
+		snapshot_preserve(id, from, to, removes(nr, b));
 	write_begin();
 	result = sys_call(nr, a, b, c, d, 0, 0);
 	__atomic_fetch_sub(&writing, 1, __ATOMIC_RELEASE);
-	if (id && removes(nr, b) && !sys_failed(result))
-		snapshot_removed(id, from, to);
+	if (id && !sys_failed(result))
+		written(id, nr, args, from, to);
 	if (locked)
 		region_lock_drop();
 	guard_leave();

@@ -24,6 +24,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <mqueue.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -384,13 +385,25 @@ static void holes(void)
 
 static void grows_of(enum kind kind)
 {
+	struct pollfd written = {.events = POLLIN};
+	struct anonshim_range range[2];
+	size_t n = 2;
 	volatile uint64_t *v;
 
 	memory_make(&twin, TWIN_PAGES / 2, kind);
 	twin_before(&twin);
 	id = take(twin.one);
-	CHECK(!ftruncate(twin.fd, (off_t)(TWIN_PAGES * PAGE)));
+	CHECK(!anonshim_snapshot_watch((void *)twin.one, &written.fd));
+	CHECK(!ftruncate(twin.fd, (off_t)((TWIN_PAGES - 1) * PAGE)));
 	twin.one = map_shared(twin.fd, TWIN_PAGES, 0, RW);
+	twin.one[(TWIN_PAGES - 2) * WORDS] = 1;
+	CHECK(poll(&written, 1, -1) == 1);
+	CHECK(pwrite(twin.fd, (const void *)twin.one, PAGE,
+		     (TWIN_PAGES - 1) * PAGE) == (ssize_t)PAGE);
+	CHECK(!anonshim_snapshot_changes(id, 0, 0, range, &n) && n == 1);
+	CHECK(range[0].offset == (TWIN_PAGES - 2) * PAGE &&
+	      range[0].len == 2 * PAGE);
+	CHECK(!close(written.fd));
 	twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
 	snapshot_see(id, TWIN_PAGES / 2, VALUE_BEFORE, "the first");
 	id = take(twin.one);
