@@ -20,6 +20,7 @@
 #define ROW_SHIFT 8	  /* and of those that go on in a row, or are copied */
 #define ROW_MAX (UINT64_C(1) << ROW_SHIFT)
 #define RELAX_FAULTS 1024
+#define OWED_MAX 512
 
 uint64_t page_views;
 
@@ -231,40 +232,38 @@ static bool put(const struct watched *w, uintptr_t to, const struct content *c,
 	return *gone || !sys_failed(done) || done == -EEXIST;
 }
 
-/* Pages put while a fork is under way: the child's copy may not have them. */
-static struct cow_list owed;
-
-struct owed_page {
+/*
+ * Pages put while a fork is under way: the child's copy may not have them.  It
+ * gets this as it is at any moment, so that a page is counted when it is noted.
+ */
+static struct owed_page {
 	struct watched *watched;
 	uint64_t page;
-};
+} owed[OWED_MAX];
+static size_t n_owed;
 
-static bool owe(struct watched *w, uint64_t page)
+static void owe(struct watched *w, uint64_t page)
 {
-	struct owed_page *o = cow_list_add(&owed, sizeof(*o));
-
-	if (o)
-		*o = (struct owed_page){w, page};
-	return o;
+	owed[n_owed] = (struct owed_page){w, page};
+	__atomic_store_n(&n_owed, n_owed + 1, __ATOMIC_RELEASE);
 }
 
 void page_own_owed(void)
 {
-	for (size_t i = 0; i < owed.n; i++)
-		page_own(COW_AT(&owed, owed_page, i)->watched,
-			 COW_AT(&owed, owed_page, i)->page);
-	owed.n = 0;
+	for (size_t i = 0; i < n_owed; i++)
+		page_own(owed[i].watched, owed[i].page);
+	n_owed = 0;
 }
 
 void page_fill_owed(void)
 {
-	for (size_t i = 0; i < owed.n; i++)
-		page_fill_plainly(COW_AT(&owed, owed_page, i)->watched,
-				  COW_AT(&owed, owed_page, i)->page);
-	owed.n = 0;
+	for (size_t i = 0; i < n_owed; i++)
+		page_fill_plainly(owed[i].watched, owed[i].page);
+	n_owed = 0;
 }
 
-static void fill(struct watched *w, uint64_t page, uintptr_t addr)
+/* False: a fork is under way, and there has been too much of it. */
+static bool fill(struct watched *w, uint64_t page, uintptr_t addr)
 {
 	/* it had one, and the program took it away */
 	struct content c = bit_get(w->present, page)
@@ -272,11 +271,18 @@ static void fill(struct watched *w, uint64_t page, uintptr_t addr)
 				   : content_of(w->source, page);
 	bool gone;
 
+	if (engine_held && n_owed == OWED_MAX)
+		return false;
 	while (!put(w, page_down(addr), &c, &gone))
 		sys_yield();
 	watch_protect(w, page);
-	if (!gone && (!engine_held || !owe(w, page)))
+	if (gone)
+		return true;
+	if (engine_held)
+		owe(w, page);
+	else
 		page_own(w, page);
+	return true;
 }
 
 void page_own(struct watched *w, uint64_t page)
@@ -323,9 +329,10 @@ void snapshot_fill(const struct watch_mapping *m, uintptr_t addr)
 	uint64_t page = m->first + (addr - m->start) / PAGE_BYTES;
 
 	if (w->present) {
-		/* a write that needs saving will be told again */
-		fill(w, page, addr);
-		watch_wake_page(m, addr);
+		/* a write that needs saving will be told again; who is not
+		 * woken is when the fork ends */
+		if (fill(w, page, addr))
+			watch_wake_page(m, addr);
 	} else if (!engine_held) { /* else who waits is woken when that ends */
 		touch_hole(w, addr, page);
 	}
