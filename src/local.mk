@@ -31,7 +31,8 @@ shim_core_sources = \
 	src/cow/snapshot.c src/cow/snapshot.h src/cow/snapshot_changes.c \
 	src/cow/snapshot_page.c src/cow/snapshot_page.h \
 	src/cow/uffd.c src/cow/uffd.h \
-	src/cow/view.c src/cow/watch.c src/cow/watch.h src/cow/watched.c \
+	src/cow/view.c src/cow/watch.c src/cow/watch.h \
+	src/cow/watch_map.c src/cow/watched.c \
 	src/cow/writers.c \
 	src/heap/arena.c src/heap/arena.h \
 	src/heap/cache.c src/heap/cache.h \

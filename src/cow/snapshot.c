@@ -240,24 +240,32 @@ int snapshot_view(snapshot_id id, uint32_t object, void *at)
 }
 
 /* What the program did to the mappings of an object. */
+struct following {
+	struct watched *w;
+	const struct share_place *places;
+};
+
 static int follow(void *arg)
 {
-	struct watched *w = arg;
-	int result = watch_follow(w);
+	const struct following *f = arg;
+	int result = 0;
 
-	if (watched_is_unused(w))
-		let_go(watched_end(w));
+	for (size_t i = 0; !result && i < SHARE_PLACES; i++)
+		if (f->places[i].to)
+			result = watch_follow(f->w, &f->places[i]);
+	if (watched_is_unused(f->w))
+		let_go(watched_end(f->w));
 	return result;
 }
 
-static void followed(uint32_t object)
+static void followed(uint32_t object, const struct share_place *places)
 {
 	static bool said;
-	struct watched *w = watched_of(object);
+	struct following f = {watched_of(object), places};
 
 	if (engine_held) /* a child, which has no engine yet; see below */
 		return;
-	if (w && engine_call(follow, w))
+	if (f.w && engine_call(follow, &f))
 		log_once(&said,
 			 "snapshots: new mappings of their memory cannot be "
 			 "watched; what is written there shows up in them");
@@ -499,9 +507,9 @@ static void follow_all(void)
 {
 	struct watched *next;
 
-	share_moved = 0;
+	share_follow_nothing();
 	for (struct watched *w = watched_all; w; w = w->next)
-		watch_follow(w);
+		watch_follow_all(w);
 	for (struct watched *w = watched_all; w; w = next) {
 		next = w->next;
 		if (watched_is_unused(w)) {

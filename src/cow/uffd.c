@@ -5,6 +5,7 @@
 #include "cow/uffd.h"
 
 #include "base/mem.h"
+#include "base/procmaps.h"
 #include "base/sys.h"
 #include "env/caps.h"
 
@@ -104,6 +105,7 @@ long uffd_protect(int fd, struct uffd_range range)
 
 /* Halves of what cannot be protected at once, before it is given up. */
 #define TRIES 512
+#define TOO_MANY (-E2BIG)
 
 static long protect_by_halves(int fd, struct uffd_range range, unsigned *tries)
 {
@@ -113,11 +115,11 @@ static long protect_by_halves(int fd, struct uffd_range range, unsigned *tries)
 	if (result != -ENOENT || range.end - range.start <= PAGE_BYTES)
 		return result;
 	if (!*tries)
-		return -ENOMEM;
+		return TOO_MANY;
 	--*tries;
 	half.end = page_down(range.start + (range.end - range.start) / 2);
 	result = protect_by_halves(fd, half, tries);
-	if (result == -ENOMEM)
+	if (sys_failed(result) && result != -ENOENT)
 		return result;
 	half.start = half.end;
 	half.end = range.end;
@@ -125,11 +127,39 @@ static long protect_by_halves(int fd, struct uffd_range range, unsigned *tries)
 	return result == -ENOENT ? 0 : result;
 }
 
+struct protecting {
+	int fd;
+	struct uffd_range range;
+	long result;
+};
+
+static void protect_vma(const struct procmap_vma *vma, void *arg)
+{
+	struct protecting *p = arg;
+	struct uffd_range range = p->range;
+	long result;
+
+	if (range.start < vma->start)
+		range.start = vma->start;
+	if (range.end > vma->end)
+		range.end = vma->end;
+	if (range.start >= range.end)
+		return;
+	result = uffd_protect(p->fd, range);
+	if (sys_failed(result) && result != -ENOENT)
+		p->result = result;
+}
+
 long uffd_protect_vmas(int fd, struct uffd_range range)
 {
 	unsigned tries = TRIES;
+	long result = protect_by_halves(fd, range, &tries);
+	struct protecting p = {.fd = fd, .range = range};
 
-	return protect_by_halves(fd, range, &tries);
+	/* somebody has unmapped a large part, and nobody was told */
+	if (result == TOO_MANY)
+		result = procmaps_read(protect_vma, &p);
+	return sys_failed(result) ? result : p.result;
 }
 
 long uffd_lift(int fd, struct uffd_range range)

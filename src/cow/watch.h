@@ -17,6 +17,7 @@
 #include "base/bits.h"
 #include "cow/history.h"
 #include "cow/uffd.h"
+#include "track/share.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,9 +56,16 @@ struct watch_mapping {
 	uintptr_t end;
 	uint64_t first;
 	uint32_t serial; /* of share.h */
+	bool only_reads; /* for ever: the kernel does not register it */
 	struct watched *watched;
 	struct watch_mapping *next; /* of the same object */
 };
+
+/* All of M. */
+static inline struct uffd_range watch_range(const struct watch_mapping *m)
+{
+	return (struct uffd_range){m->start, m->end};
+}
 
 /* All of them, the newest first. */
 extern struct watched *watched_all;
@@ -73,8 +81,10 @@ const struct watch_mapping *watch_at(uintptr_t addr);
 /* One of W that shows PAGE, or NULL. */
 const struct watch_mapping *watch_of(struct watched *w, uint64_t page);
 
-/* W's object is mapped where share.h says now.  Returns 0 or -errno. */
-int watch_follow(struct watched *w);
+/* W's object is mapped where share.h says now, which is as it was but at P, or
+ * everywhere else too.  Returns 0 or -errno. */
+int watch_follow(struct watched *w, const struct share_place *p);
+int watch_follow_all(struct watched *w);
 /* Its mappings are nobody's, or all are. */
 void watch_forget(struct watched *w);
 void watch_forget_all(void);
@@ -107,6 +117,13 @@ void watched_free(struct watched *w);
 int watched_begin(struct watched *w);
 /* In the engine: and no longer.  Returns the snapshot that it was a view of. */
 uint32_t watched_end(struct watched *w);
+
+/* How mappings of W are registered. */
+unsigned watch_mode(const struct watched *w);
+/* Protect what there is of W in M, which is new, or everywhere (NULL); and
+ * pages [FROM, TO) everywhere. */
+int watch_protect_new(const struct watched *w, const struct watch_mapping *m);
+long watch_protect_pages(const struct watched *w, uint64_t from, uint64_t to);
 
 /* Make the invariant hold: protect all of W, or what is loose. */
 int watch_arm(struct watched *w);

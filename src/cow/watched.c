@@ -135,7 +135,7 @@ uint32_t watched_end(struct watched *w)
 
 int watched_begin(struct watched *w)
 {
-	int result = watch_follow(w);
+	int result = watch_follow_all(w);
 
 	if (!result && !link(w))
 		result = -ENOMEM;
@@ -261,7 +261,7 @@ static int grow(void *arg)
 	w->is_whole = g->is_whole;
 	w->pages = big.pages;
 	watch_forget(w); /* to keep what they show anew */
-	return watch_follow(w);
+	return watch_follow_all(w);
 }
 
 int watched_fit(struct watched *w, uint64_t size, int fd)

@@ -40,11 +40,21 @@ extern size_t share_count;
 
 /*
  * Objects marked OBJECT_WATCHED are FOLLOWed: it is called once what the kernel
- * did to their mappings is recorded, before the lock is dropped.
+ * did to their mappings is recorded, before the lock is dropped.  Nothing has
+ * changed but in these places, [from, to) each, of which one may be empty.
  */
-void share_set_follower(void (*follow)(uint32_t object));
+#define SHARE_PLACES 2
+struct share_place {
+	uintptr_t from;
+	uintptr_t to;
+};
+typedef void share_follower(uint32_t object,
+			    const struct share_place places[SHARE_PLACES]);
+void share_set_follower(share_follower *follow);
 extern uint32_t share_moved; /* whose mappings have changed; 0: none's */
 void share_follow(void);
+/* Nobody is to be told. */
+void share_follow_nothing(void);
 
 /*
  * The object DEV, INO, made known if need be; 0: no memory.  One that was born

@@ -36,6 +36,7 @@ test_sparse_memory_with_swap() {
 	lazily sparse 5
 }
 test_memory_that_grows() { only_lazily grows 2; }
+test_odd_mappings() { only_lazily odd 1; }
 test_memory_that_is_only_open() { only_lazily closed 20; }
 test_memory_that_is_locked() { only_lazily locked 10; }
 test_files_of_a_child() { lazily files 1; }

@@ -14,6 +14,7 @@
  *	locked	the parent calls mlockall(), which touches all it has mapped
  *	files	a thread of the child opens a file of stdio's
  *	closed	two objects, one of which is only open by then
+ *	odd	mappings that can never be written, or have gone unseen
  *	grows	the memory, between two forks
  *	sparse	the memory, of which a child looks at what the parent writes
  *		afterwards
@@ -192,8 +193,8 @@ static int fork_once(unsigned *seed)
 static void threads_run(unsigned times, unsigned *seed)
 {
 	pthread_t thread[WRITERS];
-	bool busy =
-		!is("quiet") && !is("holes") && !is("again") && !is("grows");
+	bool busy = !is("quiet") && !is("holes") && !is("again") &&
+		    !is("grows") && !is("odd");
 
 	for (unsigned i = 0; busy && i < WRITERS; i++)
 		CHECK(!pthread_create(&thread[i], NULL, writer_run,
@@ -291,6 +292,42 @@ static void closed(unsigned times)
 		talk_end(&talk);
 		twin_end(&twin);
 		CHECK(!close(open.fd));
+	}
+}
+
+/* As a runtime does that needs no libc. */
+static void unmap_unseen(volatile void *p, size_t len)
+{
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(SYS_munmap), "D"(p), "S"(len)
+			 : "rcx", "r11", "memory");
+	CHECK(!result);
+}
+
+static void odd(void)
+{
+	int fd = memfd_of("odd", pages, MFD_CLOEXEC);
+	char path[32];
+	void *unseen;
+
+	munmap((void *)one, pages * PAGE);
+	munmap((void *)two, pages * PAGE);
+	one = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	two = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	unseen = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	sprintf(path, "/proc/self/fd/%d", fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	map_shared(fd, pages, 0, PROT_READ);
+	for (int i = 0; i < 3; i++) {
+		for (unsigned writer = 0; writer < WRITERS; writer++)
+			put(writer, 1);
+		threads_run(1, NULL);
+		if (!i)
+			unmap_unseen(unseen, pages * PAGE);
 	}
 }
 
@@ -454,6 +491,8 @@ int main(int argc, char **argv)
 		closed(times);
 	else if (is("grows"))
 		grow(mib);
+	else if (is("odd"))
+		odd();
 	else
 		threads_run(times, &seed);
 	return 0;
