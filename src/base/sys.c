@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -333,6 +334,20 @@ long sys_memfd(const char *name, unsigned flags, bool sealed)
 			break;
 	}
 	return fd;
+}
+
+long sys_lift_file_limit(uint64_t bytes, struct rlimit64 *was)
+{
+	struct rlimit64 now;
+
+	if (sys_failed(sys_rlimit(RLIMIT_FSIZE, NULL, was)) ||
+	    was->rlim_cur >= bytes)
+		return 0;
+	if (was->rlim_max < bytes)
+		return -EFBIG;
+	now = *was;
+	now.rlim_cur = now.rlim_max;
+	return sys_failed(sys_rlimit(RLIMIT_FSIZE, &now, NULL)) ? -EFBIG : 1;
 }
 
 bool sys_swap_is_used(void)

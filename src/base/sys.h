@@ -97,6 +97,12 @@ struct rlimit64;
 /* Limit WHAT becomes TO, and *WAS what it was; NULL: not asked. */
 long sys_rlimit(int what, const struct rlimit64 *to, struct rlimit64 *was);
 /*
+ * A limit on the size of files is for what the program writes, and ends it with
+ * a signal: files of BYTES may be made.  Returns 1 where *WAS has to be put
+ * back as RLIMIT_FSIZE, 0, or -EFBIG.
+ */
+long sys_lift_file_limit(uint64_t bytes, struct rlimit64 *was);
+/*
  * memfd_create(2), closed on exec; SEALED: never to be executed.  Kernels from
  * 6.3 on want to know, and may permit one of the two only.
  */

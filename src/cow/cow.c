@@ -49,35 +49,24 @@ static int as_of_fork(int result)
 	return -EAGAIN;
 }
 
-/*
- * A limit on the size of files is for what the program writes, and ends it with
- * a signal.  Returns 1 where it has to be put back, 0, or -errno.
- */
-static int limit_lift(const struct cow_plan *plan, struct rlimit64 *was)
+/* The size of the largest file that PLAN makes. */
+static uint64_t largest(const struct cow_plan *plan)
 {
-	struct rlimit64 now;
 	uint64_t most = 0;
 
 	for (size_t i = 0; i < plan->objects.n; i++)
 		if (COW_OBJECT(plan, i)->wanted && !COW_OBJECT(plan, i)->view &&
 		    COW_OBJECT(plan, i)->size > most)
 			most = COW_OBJECT(plan, i)->size;
-	if (sys_failed(sys_rlimit(RLIMIT_FSIZE, NULL, was)) ||
-	    was->rlim_cur >= most)
-		return 0;
-	if (was->rlim_max < most)
-		return -EFBIG;
-	now = *was;
-	now.rlim_cur = now.rlim_max;
-	return sys_failed(sys_rlimit(RLIMIT_FSIZE, &now, NULL)) ? -EFBIG : 1;
+	return most;
 }
 
 /* STEP, which writes. */
 static int unlimited(int (*step)(struct cow_plan *), struct cow_plan *plan)
 {
 	struct rlimit64 was;
-	int lifted = limit_lift(plan, &was);
-	int result = lifted < 0 ? lifted : step(plan);
+	long lifted = sys_lift_file_limit(largest(plan), &was);
+	int result = lifted < 0 ? (int)lifted : step(plan);
 
 	if (lifted > 0)
 		sys_rlimit(RLIMIT_FSIZE, &was, NULL);
@@ -156,12 +145,12 @@ int cow_reserve_locked(struct cow_plan **to, bool late)
 static void fit_watched(const struct cow_plan *plan)
 {
 	for (size_t i = 0; i < plan->objects.n; i++) {
-		const struct cow_object *o = COW_OBJECT(plan, i);
+		struct cow_object *o = COW_OBJECT(plan, i);
 		struct watched *w =
 			o->wanted && o->id ? watched_of(o->id) : NULL;
 
-		if (w)
-			snapshot_fit(w, o->size, o->old);
+		if (w && snapshot_fit(w, o->size, o->old))
+			o->unfit = true;
 	}
 }
 
@@ -169,10 +158,12 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 {
 	int result = 0;
 
-	if (plan->late && !locked)
+	if (plan->late && !locked) {
 		result = -EAGAIN;
-	else if (plan->late)
+	} else if (plan->late) {
+		cow_drain_to_fork(); /* other threads may have forked */
 		result = cow_gather_again(plan);
+	}
 	if (!result && plan->late)
 		result = unlimited(cow_make, plan);
 	if (!result) {

@@ -97,7 +97,7 @@ static bool wants_lazy(const struct cow_plan *plan, uint32_t object)
 	const struct watched *w;
 
 	if (!o->wanted || !o->id || !is_worth_it(o) || !is_shmem(o) ||
-	    o->old_borrowed || !is_known(plan, object))
+	    o->old_borrowed || o->unfit || !is_known(plan, object))
 		return false;
 	w = watched_of(o->id);
 	if (w && (w->history.newest || w->present))

@@ -48,8 +48,9 @@ struct cow_object {
 	bool view;	     /* of a snapshot: made in the child, of: */
 	char *staged;	     /* the pages that it has, in order, or NULL */
 	size_t staged_bytes;
-	bool lazy; /* see lazy.h, and what follows */
-	char *f0;  /* hidden mappings of all of it, and of the new one */
+	bool unfit; /* there was no memory to watch what has grown */
+	bool lazy;  /* see lazy.h, and what follows */
+	char *f0;   /* hidden mappings of all of it, and of the new one */
 	char *f1;
 	uint8_t *done; /* a bit for 64 KiB that are known to be in the new */
 	struct cow_object *next_sink; /* of other windows, see watch.h */

@@ -225,6 +225,8 @@ int snapshot_view(snapshot_id id, uint32_t object, void *at)
 
 	if (result && result != -EPERM)
 		return result;
+	if (!snapshot_slot(id)) /* another thread has released it */
+		return -EINVAL;
 	v.w = watched_new(object, snapshot_bytes(id), true, -1);
 	if (!v.w)
 		return -ENOMEM;

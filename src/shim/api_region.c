@@ -22,6 +22,7 @@
 #include <linux/memfd.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 static bool make(int fd, size_t len)
@@ -55,6 +56,19 @@ static long region_fd(const char *name)
 	return result;
 }
 
+static bool cut(int fd, size_t len)
+{
+	struct rlimit64 was;
+	long lifted = sys_lift_file_limit(len, &was);
+	long result =
+		lifted < 0 ? lifted
+			   : sys_call(SYS_ftruncate, fd, (long)len, 0, 0, 0, 0);
+
+	if (lifted > 0)
+		sys_rlimit(RLIMIT_FSIZE, &was, NULL);
+	return !sys_failed(result);
+}
+
 int anonshim_region_create(void **addr, size_t len, unsigned flags,
 			   const char *name)
 {
@@ -78,9 +92,7 @@ int anonshim_region_create(void **addr, size_t len, unsigned flags,
 	if (sys_failed(fd))
 		return api_failed(ENOMEM);
 	args.fd = (int)fd;
-	p = sys_failed(sys_call(SYS_ftruncate, fd, (long)args.len, 0, 0, 0, 0))
-		    ? MAP_FAILED
-		    : track_mmap(&args, &caller);
+	p = cut((int)fd, args.len) ? track_mmap(&args, &caller) : MAP_FAILED;
 	if (p == MAP_FAILED || !make((int)fd, args.len)) {
 		if (p != MAP_FAILED)
 			track_munmap(p, args.len);

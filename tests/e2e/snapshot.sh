@@ -175,6 +175,7 @@ test_an_ordinary_user() {
 # The interface ---------------------------------------------------------------
 
 test_errors() { snapshots snapshot_api errors; }
+test_limit_on_files() { snapshots snapshot_api limited; }
 test_changes() { snapshots snapshot_api changes; }
 test_watch() { snapshots snapshot_api watch; }
 test_stats() { snapshots snapshot_api stats; }

@@ -14,6 +14,7 @@
  *	locked	the parent calls mlockall(), which touches all it has mapped
  *	files	a thread of the child opens a file of stdio's
  *	closed	two objects, one of which is only open by then
+ *	crowd	TIMES threads fork at once, and nothing of it stays mapped
  *	odd	mappings that can never be written, or have gone unseen
  *	grows	the memory, between two forks
  *	sparse	the memory, of which a child looks at what the parent writes
@@ -37,6 +38,7 @@
 #define LOOKED_AT 4096 /* pages of that */
 #define FEW 8
 #define STOPPED_MAX 8
+#define CROWD_MAX 32
 #define GIVEN_UP_S 20
 
 static volatile uint64_t *one;
@@ -295,6 +297,71 @@ static void closed(unsigned times)
 	}
 }
 
+static pthread_barrier_t all_there;
+
+static void *fork_with_all(void *arg)
+{
+	pid_t pid;
+
+	pthread_barrier_wait(&all_there);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		raise(SIGSTOP);
+		child_run(0);
+		_exit(0);
+	}
+	*(pid_t *)arg = pid;
+	return NULL;
+}
+
+static unsigned mappings_of(const char *name)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[LINE_BYTES];
+	unsigned n = 0;
+
+	CHECK(maps);
+	while (fgets(line, sizeof(line), maps))
+		n += strstr(line, name) != NULL;
+	CHECK(!fclose(maps));
+	return n;
+}
+
+static void crowd(unsigned times)
+{
+	pthread_t thread[CROWD_MAX];
+	pid_t child[CROWD_MAX];
+	int fd = memfd_of("crowd", pages, MFD_CLOEXEC);
+	int status;
+
+	CHECK(times <= CROWD_MAX);
+	munmap((void *)one, pages * PAGE);
+	munmap((void *)two, pages * PAGE);
+	one = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	two = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	for (unsigned writer = 0; writer < WRITERS; writer++)
+		put(writer, 1);
+	CHECK(!pthread_barrier_init(&all_there, NULL, times));
+	for (unsigned i = 0; i < times; i++)
+		CHECK(!pthread_create(&thread[i], NULL, fork_with_all,
+				      &child[i]));
+	for (unsigned i = 0; i < times; i++)
+		CHECK(!pthread_join(thread[i], NULL));
+	for (unsigned i = 0; i < times; i++) {
+		CHECK(waitpid(child[i], &status, WUNTRACED) == child[i]);
+		CHECK(WIFSTOPPED(status) && !kill(child[i], SIGCONT));
+	}
+	for (unsigned i = 0; i < times; i++)
+		talk_reap(child[i]);
+	/* the aliases, and what the next fork has for itself */
+	for (int s = 0; mappings_of("/memfd:crowd") > 3; s++) {
+		if (s == GIVEN_UP_S)
+			wrong("%u mappings", mappings_of("/memfd:crowd"));
+		sleep(1);
+	}
+}
+
 /* As a runtime does that needs no libc. */
 static void unmap_unseen(volatile void *p, size_t len)
 {
@@ -493,6 +560,8 @@ int main(int argc, char **argv)
 		grow(mib);
 	else if (is("odd"))
 		odd();
+	else if (is("crowd"))
+		crowd(times);
 	else
 		threads_run(times, &seed);
 	return 0;

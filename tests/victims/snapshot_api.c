@@ -3,7 +3,7 @@
  * snapshot_api WHICH: what the functions of anonshim.h about snapshots, and
  * those about all mappings of a region, promise.
  *
- *	errors, changes, watch, stats
+ *	errors, limited, changes, watch, stats
  *	protect	through all mappings, or none
  *	passed	a region's descriptor, to a child by SCM_RIGHTS
  *	exec	and to a program by its number
@@ -13,6 +13,7 @@
 
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #ifndef PR_SET_MDWE
@@ -92,6 +93,23 @@ static void expect(uint64_t since, uint64_t until, uint64_t from,
 		    range[i].len != want[i].len * PAGE)
 			wrong("range %zu is %lu, %lu", i, range[i].offset,
 			      range[i].len);
+}
+
+/* A limit on files ends nobody who wants memory. */
+static void limited(void)
+{
+	struct rlimit limit;
+	void *p = NULL;
+
+	CHECK(!getrlimit(RLIMIT_FSIZE, &limit));
+	limit.rlim_cur = PAGE;
+	CHECK(!setrlimit(RLIMIT_FSIZE, &limit));
+	CHECK(!anonshim_region_create(&p, 2 * PAGE, 0, NULL));
+	CHECK(!anonshim_region_destroy(p));
+	CHECK(!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur == PAGE);
+	limit.rlim_max = PAGE;
+	CHECK(!setrlimit(RLIMIT_FSIZE, &limit));
+	FAILS(anonshim_region_create(&p, 2 * PAGE, 0, NULL), ENOMEM);
 }
 
 static void changes(void)
@@ -338,9 +356,9 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} list[] = {
-		{"errors", errors}, {"changes", changes}, {"watch", watch},
-		{"stats", stats},   {"protect", protect}, {"passed", passed},
-		{"exec", executed},
+		{"errors", errors}, {"limited", limited}, {"changes", changes},
+		{"watch", watch},   {"stats", stats},	  {"protect", protect},
+		{"passed", passed}, {"exec", executed},
 	};
 
 	victim_begin();
