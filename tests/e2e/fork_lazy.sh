@@ -36,6 +36,7 @@ test_sparse_memory_with_swap() {
 	lazily sparse 5
 }
 test_memory_that_grows() { only_lazily grows 2; }
+test_writes_here_and_there() { only_lazily here "$(less 20 200)" 64; }
 test_a_crowd_that_forks() { lazily crowd 20; }
 test_odd_mappings() { only_lazily odd 1; }
 test_memory_that_is_only_open() { only_lazily closed 20; }

@@ -14,6 +14,7 @@
  *	locked	the parent calls mlockall(), which touches all it has mapped
  *	files	a thread of the child opens a file of stdio's
  *	closed	two objects, one of which is only open by then
+ *	here	and there one thread writes, before a fork and after it
  *	crowd	TIMES threads fork at once, and nothing of it stays mapped
  *	odd	mappings that can never be written, or have gone unseen
  *	grows	the memory, between two forks
@@ -163,6 +164,15 @@ static void map(size_t mib)
 		put(writer, 1);
 }
 
+/* Of FD, what there was of map(). */
+static void map_instead(int fd)
+{
+	munmap((void *)one, pages * PAGE);
+	munmap((void *)two, pages * PAGE);
+	one = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	two = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+}
+
 static void pause_random(unsigned *seed)
 {
 	struct timespec t = {0, rand_r(seed) % KILL_SPREAD_NS};
@@ -297,6 +307,39 @@ static void closed(unsigned times)
 	}
 }
 
+/*
+ * Few pages, anywhere, some of them the same in each fork: what the child sees
+ * of them is what they were, whatever the parent writes next.
+ */
+static void here_and_there(unsigned times, unsigned *seed)
+{
+	uint64_t *is = calloc(pages, sizeof(*is));
+
+	CHECK(is);
+	for (size_t page = 0; page < pages; page++)
+		is[page] = *word_of(one, page);
+	while (times--) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		for (unsigned i = 0; pid && i < pages / 200; i++) {
+			size_t some = i % 2 ? pages / 4 : pages;
+			size_t page = (size_t)rand_r(seed) % some;
+
+			is[page] = (uint64_t)times << 32 | page;
+			*word_of(i % 4 < 2 ? one : two, page) = is[page];
+		}
+		for (size_t page = 0; page < pages; page++)
+			if (*word_of(two, page) != is[page])
+				wrong("page %zu is %lx, not %lx", page,
+				      *word_of(two, page), is[page]);
+		if (!pid)
+			_exit(0);
+		talk_reap(pid);
+	}
+	free(is);
+}
+
 static pthread_barrier_t all_there;
 
 static void *fork_with_all(void *arg)
@@ -321,10 +364,9 @@ static unsigned mappings_of(const char *name)
 	char line[LINE_BYTES];
 	unsigned n = 0;
 
-	CHECK(maps);
-	while (fgets(line, sizeof(line), maps))
+	while (maps && fgets(line, sizeof(line), maps))
 		n += strstr(line, name) != NULL;
-	CHECK(!fclose(maps));
+	CHECK(maps && !fclose(maps));
 	return n;
 }
 
@@ -336,10 +378,7 @@ static void crowd(unsigned times)
 	int status;
 
 	CHECK(times <= CROWD_MAX);
-	munmap((void *)one, pages * PAGE);
-	munmap((void *)two, pages * PAGE);
-	one = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
-	two = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	map_instead(fd);
 	for (unsigned writer = 0; writer < WRITERS; writer++)
 		put(writer, 1);
 	CHECK(!pthread_barrier_init(&all_there, NULL, times));
@@ -380,10 +419,7 @@ static void odd(void)
 	char path[32];
 	void *unseen;
 
-	munmap((void *)one, pages * PAGE);
-	munmap((void *)two, pages * PAGE);
-	one = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
-	two = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	map_instead(fd);
 	unseen = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
 	sprintf(path, "/proc/self/fd/%d", fd);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -403,10 +439,7 @@ static void grow(size_t mib)
 {
 	int fd = memfd_of("grows", pages, MFD_CLOEXEC);
 
-	munmap((void *)one, pages * PAGE);
-	munmap((void *)two, pages * PAGE);
-	one = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
-	two = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	map_instead(fd);
 	CHECK(!ftruncate(fd, (off_t)(mib << 19)));
 	pages /= 2;
 	for (unsigned writer = 0; writer < WRITERS; writer++)
@@ -560,6 +593,8 @@ int main(int argc, char **argv)
 		grow(mib);
 	else if (is("odd"))
 		odd();
+	else if (is("here"))
+		here_and_there(times, &seed);
 	else if (is("crowd"))
 		crowd(times);
 	else
