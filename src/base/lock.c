@@ -39,6 +39,22 @@ static void rank_leave(const struct lock *lock)
 }
 #endif
 
+static uint32_t lingering;
+static uint64_t lingered_ns; /* until when, at last */
+
+void locks_linger(bool begins)
+{
+	if (!begins)
+		__atomic_store_n(&lingered_ns, sys_now_ns(), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&lingering, begins ? 1 : UINT32_MAX,
+			   __ATOMIC_RELAXED);
+}
+
+void locks_linger_reset(void)
+{
+	lingering = 0;
+}
+
 static bool try_take(struct lock *lock)
 {
 	uint32_t expected = FREE;
@@ -60,8 +76,16 @@ static bool take_slowly(struct lock *lock)
 	start = sys_now_ns();
 	while (__atomic_exchange_n(&lock->word, CONTENDED, __ATOMIC_ACQUIRE) !=
 	       FREE) {
-		uint64_t waited = sys_now_ns() - start;
+		uint64_t since =
+			__atomic_load_n(&lingered_ns, __ATOMIC_RELAXED);
+		uint64_t now = sys_now_ns();
+		uint64_t waited;
 
+		if (__atomic_load_n(&lingering, __ATOMIC_RELAXED))
+			start = now;
+		else if (since > start)
+			start = since < now ? since : now;
+		waited = now - start;
 		if (waited >= LOCK_PATIENCE_NS) {
 			__atomic_store_n(&lock->suspect, true,
 					 __ATOMIC_RELAXED);

@@ -11,6 +11,8 @@
  *   whoever holds a lock that long was killed in a vfork child, or waits for
  *   the very thread that asks.  The caller then does the program's call
  *   without the bookkeeping and marks the registry inexact.
+ * - Between locks_linger(true) and locks_linger(false) nobody gives up: who
+ *   holds locks does what takes long, and waits for no other thread.
  * - Fork: only shim/fork.c takes all; lock_reset() in the child.
  */
 #ifndef ANONSHIM_BASE_LOCK_H
@@ -43,6 +45,9 @@ struct lock {
 /* Returns false, lock not taken, when patience ends. */
 bool lock_take(struct lock *lock);
 void lock_drop(struct lock *lock);
+void locks_linger(bool begins);
+/* In a fork child: nobody does. */
+void locks_linger_reset(void);
 /* In a fork child: free, whoever held it.  Returns whether it was held. */
 bool lock_reset(struct lock *lock);
 

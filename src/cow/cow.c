@@ -4,6 +4,7 @@
  */
 #include "cow/cow.h"
 
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
@@ -113,7 +114,7 @@ int cow_reserve(struct cow_plan **to, bool late)
 	return result;
 }
 
-int cow_reserve_locked(struct cow_plan **to, bool late)
+static int reserve(struct cow_plan **to, bool late)
 {
 	static bool said;
 	struct cow_plan *plan = plan_new();
@@ -140,6 +141,16 @@ int cow_reserve_locked(struct cow_plan **to, bool late)
 	return result ? as_of_fork(result) : 0;
 }
 
+int cow_reserve_locked(struct cow_plan **to, bool late)
+{
+	int result;
+
+	locks_linger(true);
+	result = reserve(to, late);
+	locks_linger(false);
+	return result;
+}
+
 /* Of what has grown since it was watched the rest is to be held, or copied
  * lazily, as well. */
 static void fit_watched(const struct cow_plan *plan)
@@ -158,6 +169,7 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 {
 	int result = 0;
 
+	locks_linger(true);
 	if (plan->late && !locked) {
 		result = -EAGAIN;
 	} else if (plan->late) {
@@ -183,6 +195,7 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 		cow_release();
 	plan->frozen = true;
 	plan->error = result ? as_of_fork(result) : 0;
+	locks_linger(false);
 	return plan->error;
 }
 
@@ -359,7 +372,9 @@ static bool lock_settled(void)
 		if (!cow_window_open)
 			return true;
 		if (tries >= DRAIN_TRIES) {
+			locks_linger(true);
 			cow_drain();
+			locks_linger(false);
 			return true;
 		}
 		region_lock_drop(); /* another thread has forked */
@@ -378,7 +393,9 @@ static void with_lock(void (*deed)(void))
 		return;
 	entered = guard_enter_once();
 	if (lock_settled()) {
+		locks_linger(true);
 		deed();
+		locks_linger(false);
 		region_lock_drop();
 	}
 	guard_leave_once(entered);
@@ -435,7 +452,9 @@ int cow_remove(void *addr, size_t len)
 	bool locked = any && region_lock_take();
 	long result;
 
+	locks_linger(true); /* this one's, and the engine takes none */
 	cow_drain();
+	locks_linger(false);
 	if (locked)
 		for_shares(start, end, preserve);
 	result = sys_madvise(addr, len, MADV_REMOVE);

@@ -4,12 +4,14 @@
  */
 #include "cow/lazy.h"
 
+#include "base/fdlist.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "base/thread.h"
 #include "cow/engine.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define EVENTS 16
 #define GO_NS UINT64_C(100000000)
@@ -272,9 +274,23 @@ void cow_drain_slowly(void)
 		engine_finish();
 }
 
+/* Whether FD is some process's /proc/PID/mem: who reads this one's there cannot
+ * wait for what is not there yet, and gets EIO. */
+static bool shows_memory(int fd)
+{
+	char path[FDLIST_PATH_BYTES];
+	char name[64];
+	long n;
+
+	fdlist_path(0, fd, path);
+	n = sys_readlink(path, name, sizeof(name));
+	return n > 10 && !memcmp(name, "/proc/", 6) &&
+	       !memcmp(name + n - 4, "/mem", 4);
+}
+
 void cow_reads_slowly(int fd)
 {
-	if (cow_window_child && cow_guards_slowly(fd))
+	if (cow_window_child && (cow_guards_slowly(fd) || shows_memory(fd)))
 		cow_drain();
 }
 

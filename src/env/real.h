@@ -54,6 +54,10 @@ struct _IO_FILE;
 	X(ssize_t, preadv64v2,                                                 \
 	  (int fd, const struct iovec *v, int n, off_t at, int flags),         \
 	  (fd, v, n, at, flags), fd)                                           \
+	X(off_t, lseek, (int fd, off_t at, int whence), (fd, at, whence),      \
+	  whence >= SEEK_DATA ? fd : -1)                                       \
+	X(off_t, lseek64, (int fd, off_t at, int whence), (fd, at, whence),    \
+	  whence >= SEEK_DATA ? fd : -1)                                       \
 	X(int, dup, (int fd), (fd), fd)                                        \
 	X(int, dup2, (int fd, int to), (fd, to), fd)                           \
 	X(int, dup3, (int fd, int to, int flags), (fd, to, flags), fd)

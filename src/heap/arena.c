@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "env/guard.h"
 #include "base/table.h"
 #include "heap/class.h"
 #include "track/registry.h"
@@ -103,8 +104,9 @@ static bool hook_purge(struct extent_hooks *hooks, void *addr, size_t size,
 		       size_t offset, size_t len, unsigned je)
 {
 	(void)hooks, (void)size, (void)je;
-	return sys_failed(
-		sys_madvise((char *)addr + offset, len, MADV_DONTNEED));
+	/* a program that confined itself may have done without this call */
+	return !guard_ready || sys_failed(sys_madvise((char *)addr + offset,
+						      len, MADV_DONTNEED));
 }
 
 static bool hook_split(struct extent_hooks *hooks, void *addr, size_t size,

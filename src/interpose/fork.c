@@ -60,14 +60,14 @@ static bool libc_is_alone(void)
 }
 
 /*
- * A thread that waits to write may have a FILE, for which one waits that has
- * all of them, for which fork() would wait: libc takes that lock too late.  It
- * is one that its owner may take again, and a child of fork() has it anew.
+ * A thread that waits to write, or for memory, may have a FILE, for which one
+ * waits that has all of them, for which fork() would wait: libc takes that lock
+ * after ours.  It is one that its owner may take again, and a child of fork()
+ * has it anew.
  */
 static void files_hold(void)
 {
-	if (libc_is_alone() || (!forking.plan && !cow_holds()) ||
-	    !real.files_lock || !real.files_unlock)
+	if (libc_is_alone() || !real.files_lock || !real.files_unlock)
 		return;
 	real.files_lock();
 	forking.files = true;
@@ -125,6 +125,7 @@ static void child(void)
 	else
 		cow_lose();
 	forking.plan = NULL;
+	forking.files = false;
 	guard_leave();
 }
 

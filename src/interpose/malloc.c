@@ -145,9 +145,9 @@ EXPORT int posix_memalign(void **p, size_t alignment, size_t size)
 	if (!is_power(alignment) || alignment % sizeof(void *))
 		return EINVAL;
 	got = malloc_aligned(alignment, size, &caller);
-	errno = err;
 	if (!got)
-		return ENOMEM;
+		return ENOMEM; /* and so is errno, as it is of libc's */
+	errno = err;
 	*p = got;
 	return 0;
 }

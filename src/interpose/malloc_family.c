@@ -64,10 +64,12 @@ static bool divided(void)
 }
 
 /* Functions that take a block and are not of the family: those of jemalloc,
- * tcmalloc and mimalloc. */
+ * tcmalloc and mimalloc; and sanitizers', to which each block is one of theirs.
+ */
 static const char strangers[] =
 	"sallocx:dallocx:sdallocx:rallocx:xallocx:je_*:tc_*:mi_*:"
-	"MallocExtension_*:_ZN15MallocExtension*";
+	"MallocExtension_*:_ZN15MallocExtension*:"
+	"__tsan_*:__asan_*:__hwasan_*:__lsan_*";
 
 /*
  * Who links another malloc may give its blocks to functions that only that one

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #define DEFINE(result, name, parameters, arguments, before) \
 	result name parameters;                             \

@@ -196,6 +196,7 @@ void life_fork_child(bool prepared)
 	if (held && !(prepared && guard.fork_map))
 		registry_flag_set(REGISTRY_INEXACT);
 	lock_reset(&registry_lock);
+	locks_linger_reset();
 	own_reset();
 	guard_fork_seen();
 	anonshim_registry->pid = (uint32_t)sys_getpid();

@@ -160,6 +160,12 @@ test_threads_that_lock_files() { # 30 s
 	in_order files "$(less 10 100)"
 }
 
+# Nothing is copied: the heap's locks are enough.
+test_threads_that_read_files() { # 60 s
+	status with '' "$victims/fork_stdio" "$(less 100 1000)"
+	equal "$status" 0 "exit status"
+}
+
 test_threads_across_a_thousand_forks() { # 600 s
 	heavy
 	local how

@@ -94,6 +94,8 @@ passes() {
 
 test_descriptor_of_a_file() { passes file 1; }
 test_descriptor_of_a_program() { passes spawn; }
+test_descriptor_that_seeks() { passes seek; }
+test_memory_as_a_file() { passes mem; }
 test_descriptor_in_a_system_call() { passes syscall; }
 test_descriptor_cut_by_name() { passes cut; }
 test_descriptor_of_a_ring() { passes ring 1; }

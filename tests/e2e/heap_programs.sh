@@ -329,3 +329,35 @@ test_program_with_holes() {
 	asks holes '^asker$'
 	holds "not rows(site='xmalloc')"
 }
+
+# Its library's malloc is the only one that it can do with.
+test_thread_sanitizer() {
+	needs gcc
+	cat >threads.c <<-'EOF'
+		#include <pthread.h>
+		#include <stdio.h>
+		#include <stdlib.h>
+		#include <string.h>
+		static void *run(void *arg)
+		{
+			for (size_t size = 1; size < 100 << 20; size *= 3)
+				free(memset(malloc(size), 1, size));
+			return arg;
+		}
+		int main(void)
+		{
+			pthread_t thread[4];
+			for (int i = 0; i < 4; i++)
+				pthread_create(&thread[i], NULL, run, NULL);
+			for (int i = 0; i < 4; i++)
+				pthread_join(thread[i], NULL);
+			return puts("fine") < 0;
+		}
+	EOF
+	gcc -O1 -fsanitize=thread -o threads threads.c 2>err ||
+		skip "no thread sanitizer here"
+	[[ $(./threads 2>&1) == fine ]] || skip "it does not run here"
+	equal "$(with '' ./threads 2>&1)" fine "under the shim"
+	equal "$(with heap=owner ./threads 2>&1 | tail -n 1)" fine \
+		"where the heap is the shim's"
+}

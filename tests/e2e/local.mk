@@ -32,6 +32,7 @@ e2e_victims = \
 	tests/victims/fork_ring \
 	tests/victims/fork_ring_linked \
 	tests/victims/fork_shared \
+	tests/victims/fork_stdio \
 	tests/victims/fork_storm \
 	tests/victims/fork_told \
 	tests/victims/fork_ways \

@@ -195,6 +195,7 @@ test_seccomp_filter() {
 	fine "$victims/sandboxed"
 	fine "$victims/sandboxed" raw
 	fine "$victims/sandboxed" thread
+	fine "$victims/sandboxed" malloc
 	# the filter does kill
 	status "$victims/sandboxed" dlopen
 	((status >= 128)) || fail "the filter lets anything through"

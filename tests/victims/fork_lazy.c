@@ -40,6 +40,7 @@
 #define FEW 8
 #define STOPPED_MAX 8
 #define CROWD_MAX 32
+#define MIB_MOST 64
 #define GIVEN_UP_S 20
 
 static volatile uint64_t *one;
@@ -313,9 +314,9 @@ static void closed(unsigned times)
  */
 static void here_and_there(unsigned times, unsigned *seed)
 {
-	uint64_t *is = calloc(pages, sizeof(*is));
+	static uint64_t is[MIB_MOST * 256];
 
-	CHECK(is);
+	CHECK(pages <= MIB_MOST * 256);
 	for (size_t page = 0; page < pages; page++)
 		is[page] = *word_of(one, page);
 	while (times--) {
@@ -337,7 +338,6 @@ static void here_and_there(unsigned times, unsigned *seed)
 			_exit(0);
 		talk_reap(pid);
 	}
-	free(is);
 }
 
 static pthread_barrier_t all_there;
@@ -377,7 +377,6 @@ static void crowd(unsigned times)
 	int fd = memfd_of("crowd", pages, MFD_CLOEXEC);
 	int status;
 
-	CHECK(times <= CROWD_MAX);
 	map_instead(fd);
 	for (unsigned writer = 0; writer < WRITERS; writer++)
 		put(writer, 1);
@@ -576,10 +575,6 @@ int main(int argc, char **argv)
 			parent_killed(mib, &seed);
 		return 0;
 	}
-	if (is("sparse")) {
-		sparse(times);
-		return 0;
-	}
 	map(mib);
 	if (is("stopped"))
 		all_stopped(times);
@@ -591,6 +586,8 @@ int main(int argc, char **argv)
 		closed(times);
 	else if (is("grows"))
 		grow(mib);
+	else if (is("sparse"))
+		sparse(times);
 	else if (is("odd"))
 		odd();
 	else if (is("here"))

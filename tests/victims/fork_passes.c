@@ -7,6 +7,8 @@
  *
  *	file	the child reads it through a FILE of its parent's
  *	spawn	a program that the child starts reads it
+ *	seek	the child asks where there is data
+ *	mem	the child reads it through /proc/self/mem
  *	syscall	the parent writes it by syscall(2)
  *	cut	the parent cuts it by its name in /proc
  *	ring	the parent writes it by io_uring
@@ -79,9 +81,28 @@ static void start_program(void)
 	talk_reap(pid);
 }
 
+static void read_memory(void)
+{
+	int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	for (uint64_t i = TWIN_PAGES; i--;) {
+		CHECK(pread(fd, page, PAGE, (off_t)(twin.two + i * WORDS)) ==
+		      (ssize_t)PAGE);
+		see(page, i);
+	}
+	CHECK(!close(fd));
+}
+
 static void child_run(FILE *file)
 {
 	whoami = "child";
+	if (is("seek")) {
+		CHECK(lseek(twin.fd, NEAR_END, SEEK_DATA) == NEAR_END);
+		CHECK(lseek(twin.fd, 0, SEEK_HOLE) == BYTES);
+	}
+	if (is("mem"))
+		read_memory();
 	if (is("file"))
 		read_file(file);
 	else if (is("spawn"))

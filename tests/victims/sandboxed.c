@@ -2,7 +2,8 @@
 /*
  * Installs a seccomp filter that kills at any call but memory's, threads' and
  * write's; then maps, remaps, unmaps and, with the argument "thread", makes a
- * thread.  "raw": installed through syscall(SYS_seccomp).
+ * thread.  "raw": installed through syscall(SYS_seccomp).  "malloc": it kills
+ * at madvise(), and what was malloc'ed is much.
  */
 #include "victim.h"
 
@@ -23,7 +24,7 @@ static struct sock_filter filter[] = {
 	ALLOW(munmap),
 	ALLOW(mremap),
 	ALLOW(mprotect),
-	ALLOW(madvise),
+	ALLOW(madvise), /* see main() */
 	ALLOW(brk),
 	ALLOW(write),
 	ALLOW(futex),
@@ -51,6 +52,20 @@ static void *worker(void *arg)
 	return arg;
 }
 
+/* What is freed goes back to the kernel in some way that is permitted. */
+static void malloc_much(void)
+{
+	static void *volatile p[20];
+
+	for (int round = 0; round < 3; round++)
+		for (size_t size = PAGE; size <= (size_t)64 << 20; size *= 4) {
+			for (int i = 0; i < 20; i++)
+				memset(p[i] = malloc(size), 1, size);
+			for (int i = 0; i < 20; i++)
+				free(p[i]);
+		}
+}
+
 static int install(int raw)
 {
 	if (raw)
@@ -67,6 +82,9 @@ int main(int argc, char **argv)
 
 	victim_begin();
 	touch(anon(2), 2);
+	for (size_t i = 0; i < sizeof(filter) / sizeof(*filter); i++)
+		if (!strcmp(how, "malloc") && filter[i].k == SYS_madvise)
+			filter[i].k = SYS_mmap;
 	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 	if (install(!strcmp(how, "raw")))
 		SKIP("no seccomp");
@@ -77,6 +95,8 @@ int main(int argc, char **argv)
 		if (i % 2)
 			CHECK(!munmap(p, 5 * PAGE));
 	}
+	if (!strcmp(how, "malloc"))
+		malloc_much();
 	if (!strcmp(how, "thread")) {
 		CHECK(!pthread_create(&thread, NULL, worker, NULL));
 		CHECK(!pthread_join(thread, NULL));
