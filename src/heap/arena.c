@@ -6,8 +6,8 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
-#include "env/guard.h"
 #include "base/table.h"
+#include "env/guard.h"
 #include "heap/class.h"
 #include "track/registry.h"
 
