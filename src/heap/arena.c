@@ -31,6 +31,10 @@
  */
 #define GROW_BYTES ((size_t)32 << 20)
 #define ROUND_BYTES ((size_t)1 << 20)
+/* What is free and at least so large goes back to the kernel at once.  Below
+ * that who frees buffers of a few MiB is about to ask for the next one, as a
+ * rule, and to touch a page anew costs more than to clear it. */
+#define AT_ONCE_BYTES ((size_t)32 << 20)
 
 struct arena *arenas[ARENAS_MAX];
 struct arena *arena_shared;
@@ -179,16 +183,22 @@ static bool je_arena_make(struct arena *a)
 			    &config, sizeof(config));
 }
 
-static bool je_growth_limit(const struct arena *a)
+/* NAME, "arena.0....", is BYTES for A. */
+static bool je_arena_set(const struct arena *a, const char *name, size_t bytes)
 {
-	size_t limit = GROW_BYTES;
 	size_t mib[3];
 	size_t len = 3;
 
-	if (ahj_mallctlnametomib("arena.0.retain_grow_limit", mib, &len))
+	if (ahj_mallctlnametomib(name, mib, &len))
 		return false;
 	mib[1] = a->je;
-	return !ahj_mallctlbymib(mib, len, NULL, NULL, &limit, sizeof(limit));
+	return !ahj_mallctlbymib(mib, len, NULL, NULL, &bytes, sizeof(bytes));
+}
+
+static bool je_limits(const struct arena *a)
+{
+	return je_arena_set(a, "arena.0.retain_grow_limit", GROW_BYTES) &&
+	       je_arena_set(a, "arena.0.oversize_threshold", AT_ONCE_BYTES);
 }
 
 static bool je_cache_make(struct arena *a)
@@ -221,7 +231,7 @@ struct arena *arena_make(uint32_t site, bool shared)
 	a->record = table_at(t, a->id);
 	a->record->site = site;
 	a->record->flags = shared ? ARENA_SHARED : 0;
-	if (!je_arena_make(a) || !je_growth_limit(a) || !je_cache_make(a)) {
+	if (!je_arena_make(a) || !je_limits(a) || !je_cache_make(a)) {
 		a->record->site = 0;
 		return NULL;
 	}
