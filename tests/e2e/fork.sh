@@ -114,14 +114,13 @@ test_aliases_whatever_else_is_on() { # 300 s
 # Threads --------------------------------------------------------------------
 
 # Whether threads that write can be held here.
-may_hold() { ((EUID == 0)) && [[ -c /dev/userfaultfd ]]; }
 
 # in_order HOW FORKS: no child sees what threads write in another order.
 in_order() {
 	as=()
 	fails without "$victims/fork_order" "$@"
 	fails with fork=none "$victims/fork_order" "$@"
-	! may_hold || quiet "$victims/fork_order" "$@"
+	! may_watch || quiet "$victims/fork_order" "$@"
 	# where they cannot be held it is said, once
 	ordinary || return 0
 	status with "${options:-}" ${as[@]+"${as[@]}"} "$victims/fork_order" \
@@ -171,7 +170,7 @@ test_threads_across_a_thousand_forks() { # 600 s
 	local how
 
 	for how in store pwrite kernel chain maps forks threads files; do
-		if may_hold; then
+		if may_watch; then
 			quiet "$victims/fork_order" "$how" 1000
 		else
 			in_order "$how" 1000

@@ -5,9 +5,7 @@
 
 # lazily HOW TIMES [MIB], with $options too
 lazily() {
-	if ((EUID != 0)) || [[ ! -c /dev/userfaultfd ]]; then
-		skip "userfaultfd is not permitted"
-	fi
+	needs_watch
 	status with copy=lazy${options:+,$options} "$victims/fork_lazy" "$@" \
 		2>err
 	cat err
@@ -79,9 +77,7 @@ test_aliases_at_random() { # 180 s
 # passes HOW [LINES]: a descriptor is used where nobody is told; so many lines
 # say that the copy is not lazy.
 passes() {
-	if ((EUID != 0)) || [[ ! -c /dev/userfaultfd ]]; then
-		skip "userfaultfd is not permitted"
-	fi
+	needs_watch
 	status with fork=none "$victims/fork_passes" "$1" 1 2>err
 	[[ $status != 77 ]] || skip "$(cat err)"
 	equal "$status" 1 "exit status with fork=none"
@@ -99,7 +95,20 @@ test_memory_as_a_file() { passes mem; }
 test_descriptor_in_a_system_call() { passes syscall; }
 test_descriptor_cut_by_name() { passes cut; }
 test_descriptor_of_a_ring() { passes ring 1; }
+test_namespace_that_is_left() { passes leave; }
 test_descriptor_of_another_process() { passes sent 1; }
+
+test_pinned_pages() {
+	local which
+
+	needs_watch
+	for which in vmsplice spliced direct registered; do
+		status without "$victims/fork_pins" "$which"
+		equal "$status" 1 "exit status without the shim: $which"
+		status with copy=lazy "$victims/fork_pins" "$which"
+		equal "$status" 0 "exit status: $which"
+	done
+}
 
 # Where there may be none, that is said once, and the copy is made at once.
 test_not_permitted() {

@@ -53,6 +53,11 @@ needs() {
 }
 
 needs_root() { ((EUID == 0)) || skip "not root"; }
+
+# Whether writes to shared memory can be seen here.
+may_watch() { ((EUID == 0)) && [[ -c /dev/userfaultfd ]]; }
+
+needs_watch() { may_watch || skip "userfaultfd is not permitted"; }
 needs_names() { [[ $E2E_NAMES ]] || skip "this kernel takes no names"; }
 slow() { [[ ! $E2E_FAST ]] || skip "slow"; }
 # Emulation is slow: what says nothing new there.

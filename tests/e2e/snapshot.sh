@@ -6,15 +6,9 @@
 # What checks that is run where there is no protection too, with a snapshot that
 # is one more mapping and nothing else: there it has to find that out.
 
-watched() {
-	if ((EUID != 0)) || [[ ! -c /dev/userfaultfd ]]; then
-		skip "userfaultfd is not permitted"
-	fi
-}
-
 # snapshots COMMAND...: exits with 0 under the shim, and nothing is said.
 snapshots() {
-	watched
+	needs_watch
 	status with "${options:-}" "$victims/$1" "${@:2}" 2>err >out </dev/null
 	cat out err
 	((status != 77)) || skip "$(tail -n 1 err)"
@@ -123,7 +117,7 @@ test_holes_of_views() { snapshots snapshot_keep holes; }
 test_no_proc() { snapshots snapshot_keep chroot; }
 test_memory_that_grows() { snapshots snapshot_keep grows; }
 test_views_that_are_shared() {
-	watched
+	needs_watch
 	status with '' "$victims/snapshot_keep" share 2>err
 	cat err
 	equal "$status" 0 "exit status"
@@ -133,7 +127,7 @@ test_released_twice() { snapshots snapshot_keep twice; }
 
 # The right to see writes goes: it is said, and nothing else.
 test_another_user() {
-	watched
+	needs_watch
 	[[ $(sysctl -n vm.unprivileged_userfaultfd 2>/dev/null) == 0 ]] ||
 		skip "everybody may see writes"
 	status with '' "$victims/snapshot_keep" user 2>err
@@ -145,7 +139,7 @@ test_another_user() {
 }
 
 test_a_sandbox() {
-	watched
+	needs_watch
 	status with '' "$victims/snapshot_keep" sandbox 2>err
 	cat err
 	((status != 77)) || skip "$(tail -n 1 err)"

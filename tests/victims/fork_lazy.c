@@ -21,7 +21,7 @@
  *	sparse	the memory, of which a child looks at what the parent writes
  *		afterwards
  *	stopped	TIMES children, each stopped before it looks, until all are
- *there
+ *		there
  */
 #include "fork_help.h"
 

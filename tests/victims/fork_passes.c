@@ -12,6 +12,7 @@
  *	syscall	the parent writes it by syscall(2)
  *	cut	the parent cuts it by its name in /proc
  *	ring	the parent writes it by io_uring
+ *	leave	both leave a namespace, and become who they are
  *	sent	a process that was sent it writes it
  */
 #include "fork_help.h"
@@ -94,9 +95,20 @@ static void read_memory(void)
 	CHECK(!close(fd));
 }
 
+/* What ends all threads but the caller's, or needs that. */
+static void leave_namespace(void)
+{
+	if (unshare(CLONE_NEWUTS))
+		SKIP("no right to leave a namespace");
+	CHECK(!setgid(getgid()) && !setuid(getuid()));
+	CHECK(!chroot("/"));
+}
+
 static void child_run(FILE *file)
 {
 	whoami = "child";
+	if (is("leave"))
+		leave_namespace();
 	if (is("seek")) {
 		CHECK(lseek(twin.fd, NEAR_END, SEEK_DATA) == NEAR_END);
 		CHECK(lseek(twin.fd, 0, SEEK_HOLE) == BYTES);
@@ -250,6 +262,10 @@ static void parent_run(void)
 		write_by_ring(NEAR_END);
 	else if (is("sent"))
 		helper_write();
+	if (is("leave")) {
+		leave_namespace();
+		twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
+	}
 }
 
 static void fork_once(FILE *file)

@@ -3,12 +3,14 @@
  * fork_pins WHICH: pages that the kernel holds on to across a fork, without a
  * mapping: whoever pinned them sees his own data.
  *
- *	vmsplice   a child's alias in a pipe, read when the child has unmapped
- *it and the parent has written (CVE-2020-29374, on aliases) spliced    a
- *parent's alias in a pipe, read when a child has written direct     the parent
- *reads into an alias with O_DIRECT, FILE in the working directory registered a
- *buffer that the parent registered with io_uring, a read into it begun before
- *the fork and ended after it
+ *	vmsplice	a child's alias in a pipe, read when the child has
+ *		unmapped it and the parent has written (CVE-2020-29374, on
+ *		aliases)
+ *	spliced	a parent's alias in a pipe, read when a child has written
+ *	direct	the parent reads into an alias with O_DIRECT, a file in the
+ *		working directory
+ *	registered	a buffer that the parent registered with io_uring, a
+ *		read into it begun before the fork and ended after it
  */
 #include "fork_help.h"
 
