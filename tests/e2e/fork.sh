@@ -113,8 +113,6 @@ test_aliases_whatever_else_is_on() { # 300 s
 
 # Threads --------------------------------------------------------------------
 
-# Whether threads that write can be held here.
-
 # in_order HOW FORKS: no child sees what threads write in another order.
 in_order() {
 	as=()
