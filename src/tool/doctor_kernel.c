@@ -200,8 +200,8 @@ static int protect_page(int fd)
 }
 
 #define HALFWAY                                                                \
-	"what other threads write while a fork copies shared memory, a child " \
-	"may see halfway"
+	"forks copy all of what is mapped twice, other threads' writes to it " \
+	"may be seen halfway, and there are no snapshots"
 
 /* There is none, for ERROR. */
 static void say_without(struct doctor_result *result, int error)
@@ -255,10 +255,12 @@ void doctor_userfaultfd(struct doctor_result *result)
 			   "(%s): " HALFWAY,
 			   strerror(error));
 	else
-		doctor_say(result, DOCTOR_OK, NULL,
-			   "writes of other threads wait while a fork copies "
-			   "shared memory, through %s",
-			   way);
+		doctor_say(
+			result, DOCTOR_OK, NULL,
+			"writes of other threads wait while a fork copies "
+			"shared memory; large copies are lazy, and there are "
+			"snapshots; through %s",
+			way);
 }
 
 void doctor_max_map_count(struct doctor_result *result)

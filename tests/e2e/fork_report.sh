@@ -248,6 +248,6 @@ test_doctor_on_held_writes() {
 	doctor_says setpriv --reuid "$nobody" --regid "$nobody" \
 		--clear-groups >said
 	contains said "limited "
-	contains said "may see halfway"
+	contains said "may be seen halfway"
 	contains said "vm.unprivileged_userfaultfd=1"
 }
