@@ -21,6 +21,29 @@
 #define F_SEAL_EXEC 0x20
 #endif
 
+/* Whether FD leads to O: another thread may have closed what did, and opened
+ * something else. */
+static bool leads_to(int fd, const struct cow_object *o)
+{
+	struct sys_object now;
+
+	if (sys_failed(sys_object(fd, &now)))
+		return false;
+	if (!o->is_file)
+		return now.ino == o->identity.ino;
+	return now.ino == o->ino && now.dev == o->dev &&
+	       (!o->born_ns || now.born_ns == o->born_ns);
+}
+
+/* FD, a descriptor of ours or -errno, if it does. */
+static long checked(long fd, const struct cow_object *o)
+{
+	if (sys_failed(fd) || leads_to((int)fd, o))
+		return fd;
+	sys_close((int)fd);
+	return -ENOENT;
+}
+
 /* Only with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. */
 static long open_mapping(const struct cow_map *m)
 {
@@ -76,14 +99,14 @@ static int open_old(const struct cow_plan *plan, uint32_t object)
 		return 0;
 	}
 	if (o->program_fd >= 0)
-		fd = fdlist_open(0, o->program_fd, O_RDONLY);
+		fd = checked(fdlist_open(0, o->program_fd, O_RDONLY), o);
 	for (size_t i = 0; sys_failed(fd) && i < plan->maps.n; i++)
 		if (COW_MAP(plan, i)->object == object) {
-			fd = open_mapping(COW_MAP(plan, i));
+			fd = checked(open_mapping(COW_MAP(plan, i)), o);
 			break;
 		}
 	if (sys_failed(fd) && o->program_fd >= 0) {
-		fd = copy_descriptor(o->program_fd);
+		fd = checked(copy_descriptor(o->program_fd), o);
 		o->old_seeks = !sys_failed(fd);
 	}
 	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
@@ -241,6 +264,11 @@ int cow_make(struct cow_plan *plan)
 		if (o->view) {
 			o->bytes = cow_view_bytes(o);
 			continue;
+		}
+		if (o->old >= 0 && !o->old_borrowed) {
+			/* its number may have become another's */
+			o->old = (int)checked(o->old, o);
+			o->old_seeks &= o->old >= 0;
 		}
 		result = o->old < 0 ? open_old(plan, i) : 0;
 		if (!sys_failed(result) && o->new < 0)

@@ -157,6 +157,13 @@ test_threads_that_lock_files() { # 30 s
 	in_order files "$(less 10 100)"
 }
 
+test_threads_that_close_descriptors() { # 60 s
+	fails without "$victims/fork_churn" 100
+	fails with fork=none "$victims/fork_churn" 100
+	status with '' "$victims/fork_churn" "$(less 300 2000)"
+	equal "$status" 0 "exit status"
+}
+
 # Nothing is copied: the heap's locks are enough.
 test_threads_that_read_files() { # 60 s
 	status with '' "$victims/fork_stdio" "$(less 100 1000)"
