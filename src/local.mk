@@ -11,6 +11,7 @@ shim_core_sources = \
 	src/base/lock.c src/base/lock.h \
 	src/base/log.c src/base/log.h \
 	src/base/mem.c src/base/mem.h \
+	src/base/place.c src/base/place.h \
 	src/base/procmaps.c src/base/procmaps.h \
 	src/base/sys.c src/base/sys.h \
 	src/base/table.c src/base/table.h \
@@ -53,7 +54,7 @@ shim_core_sources = \
 	src/track/readable.c src/track/readable.h \
 	src/track/region.c src/track/region.h \
 	src/track/registry.c src/track/registry.h \
-	src/track/share.c src/track/share.h \
+	src/track/share.c src/track/share.h src/track/share_follow.c \
 	src/track/site.c src/track/site.h \
 	src/track/skip.c src/track/skip.h \
 	src/track/stack.c src/track/stack.h \

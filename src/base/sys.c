@@ -4,6 +4,8 @@
  */
 #include "base/sys.h"
 
+#include "base/place.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -23,6 +25,11 @@
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
 #endif
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#define PLACES 8 /* that are tried */
 
 #ifdef __SANITIZE_THREAD__
 /*
@@ -75,10 +82,34 @@ long sys_call(long nr, long a, long b, long c, long d, long e, long f)
 	return result;
 }
 
+/* Anywhere: where nobody else has anything. */
+static long map_apart(size_t len, int prot, int flags, int fd, off_t off)
+{
+	for (int tries = 0; tries < PLACES; tries++) {
+		long at = (long)place_next(len);
+		long p;
+
+		if (!at)
+			break;
+		p = sys_call(SYS_mmap, at, (long)len, prot,
+			     flags | MAP_FIXED_NOREPLACE, fd, off);
+		if (p == at)
+			return p;
+		if (!sys_failed(p)) /* a wish, before 4.17 */
+			sys_call(SYS_munmap, p, (long)len, 0, 0, 0, 0);
+		else if (p == -EINVAL) /* huge pages lie otherwise */
+			break;
+		else if (p != -EEXIST)
+			return p;
+	}
+	return sys_call(SYS_mmap, 0, (long)len, prot, flags, fd, off);
+}
+
 long sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
-	long result =
-		sys_call(SYS_mmap, (long)addr, (long)len, prot, flags, fd, off);
+	long result = addr ? sys_call(SYS_mmap, (long)addr, (long)len, prot,
+				      flags, fd, off)
+			   : map_apart(len, prot, flags, fd, off);
 
 	MAPPED();
 	return result;
@@ -114,11 +145,24 @@ long sys_munmap(void *addr, size_t len)
 long sys_mremap(void *old, size_t old_len, size_t new_len, int flags,
 		void *new_addr)
 {
+	bool anywhere = flags & MREMAP_MAYMOVE && !(flags & MREMAP_FIXED) &&
+			new_len > old_len;
+	long to = (long)new_addr;
 	long result;
 
+	if (anywhere) {
+		to = map_apart(new_len, PROT_NONE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			       0);
+		if (sys_failed(to))
+			return to;
+		flags |= MREMAP_FIXED;
+	}
 	UNMAPS();
 	result = sys_call(SYS_mremap, (long)old, (long)old_len, (long)new_len,
-			  flags, (long)new_addr, 0);
+			  flags, to, 0);
+	if (anywhere && sys_failed(result))
+		sys_call(SYS_munmap, to, (long)new_len, 0, 0, 0, 0);
 	MAPPED();
 	return result;
 }

@@ -23,6 +23,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#define CONTROL_BYTES 512 /* of a message, that are looked at */
 #define WRITE_SEALS (F_SEAL_WRITE | 0x10 /* F_SEAL_FUTURE_WRITE */)
 
 EXPORT int remap_file_pages(void *addr, size_t len, int prot, size_t page,
@@ -242,12 +243,6 @@ static void is_foreign(int fd)
 	share_note(fd, OBJECT_FOREIGN);
 }
 
-static void drain_for(int fd)
-{
-	(void)fd;
-	cow_drain();
-}
-
 /* DEED for each descriptor that M has, or that came with it. */
 static void for_rights(const struct msghdr *m, void (*deed)(int fd))
 {
@@ -271,11 +266,33 @@ static void for_rights(const struct msghdr *m, void (*deed)(int fd))
 	errno = err;
 }
 
+/* Whether M, which the kernel has not looked at yet, may have descriptors. */
+static bool may_send(const struct msghdr *m)
+{
+	_Alignas(struct cmsghdr) char control[CONTROL_BYTES];
+	struct msghdr copy;
+	size_t len;
+
+	if (sys_peek(m, &copy, sizeof(copy)) != sizeof(copy))
+		return false;
+	len = copy.msg_controllen;
+	if (!len || len > sizeof(control))
+		return len;
+	if (sys_peek(copy.msg_control, control, len) != (long)len)
+		return false;
+	copy.msg_control = control;
+	for (const struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c;
+	     c = CMSG_NXTHDR(&copy, (struct cmsghdr *)c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			return true;
+	return false;
+}
+
 /* Who gets a descriptor reads what it leads to. */
 static void before_sending(const struct msghdr *m)
 {
-	if (__builtin_expect(cow_window_open, 0))
-		for_rights(m, drain_for);
+	if (__builtin_expect(cow_window_open, 0) && may_send(m))
+		cow_drain();
 }
 
 EXPORT ssize_t sendmsg(int socket, const struct msghdr *m, int flags)
@@ -297,7 +314,7 @@ EXPORT int sendmmsg(int socket, struct mmsghdr *m, unsigned n, int flags)
 
 	if (!real.sendmmsg)
 		real_init();
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; cow_window_open && i < n; i++)
 		before_sending(&m[i].msg_hdr);
 	result = real.sendmmsg(socket, m, n, flags);
 	for (int i = 0; i < result; i++)

@@ -25,10 +25,7 @@
 
 uint32_t share_groups;
 size_t share_count;
-uint32_t share_moved;
 
-static share_follower *follower;
-static struct share_place places[SHARE_PLACES]; /* of share_moved */
 static uint32_t serials;
 static struct share *shares;
 static size_t room; /* shares, in the array */
@@ -37,64 +34,6 @@ static uint32_t free_objects; /* chained through `site` */
 static uint32_t used;	      /* objects */
 static uint32_t indexed;      /* entries of the index, of past ones as well */
 static uint32_t sweep_at = SWEEP_FIRST;
-
-void share_set_follower(share_follower *follow)
-{
-	follower = follow;
-}
-
-/* How much larger P would have to be for [START, END). */
-static uintptr_t growth(const struct share_place *p, uintptr_t start,
-			uintptr_t end)
-{
-	return (start < p->from ? p->from - start : 0) +
-	       (end > p->to ? end - p->to : 0);
-}
-
-/* To the place that grows least by it: what a call moves is at two. */
-static void place_add(uintptr_t start, uintptr_t end)
-{
-	struct share_place *p = &places[0];
-
-	if (p->to && growth(p, start, end) > end - start) {
-		p = &places[1];
-		if (p->to &&
-		    growth(&places[0], start, end) < growth(p, start, end))
-			p = &places[0];
-	}
-	if (!p->to)
-		*p = (struct share_place){start, end};
-	p->from = start < p->from ? start : p->from;
-	p->to = end > p->to ? end : p->to;
-}
-
-/* A call changes mappings of one object, as a rule: of two both are followed.
- */
-static void moved(uint32_t object, uintptr_t start, uintptr_t end)
-{
-	if (!(share_object_at(object)->flags & OBJECT_WATCHED))
-		return;
-	if (share_moved && share_moved != object)
-		share_follow();
-	share_moved = object;
-	place_add(start, end);
-}
-
-void share_follow_nothing(void)
-{
-	share_moved = 0;
-	memset(places, 0, sizeof(places));
-}
-
-void share_follow(void)
-{
-	struct share_place at[SHARE_PLACES] = {places[0], places[1]};
-	uint32_t object = share_moved;
-
-	share_follow_nothing();
-	if (object && follower)
-		follower(object, at);
-}
 
 static struct registry_table *table(void)
 {
@@ -473,7 +412,7 @@ void share_add(uintptr_t start, uintptr_t end, uint64_t offset, uint32_t object)
 		o->high = last;
 	o->at = start;
 	insert(find(start), &s);
-	moved(object, start, end);
+	share_has_moved(object, start, end);
 }
 
 /* The mapping that its record pointed at is no more. */
@@ -505,7 +444,7 @@ void share_clear_slowly(uintptr_t start, uintptr_t end)
 		}
 		if (at >= start && at < end)
 			point_elsewhere(tail.object);
-		moved(tail.object, start, end);
+		share_has_moved(tail.object, start, end);
 	}
 }
 

@@ -51,7 +51,9 @@ struct share_place {
 typedef void share_follower(uint32_t object,
 			    const struct share_place places[SHARE_PLACES]);
 void share_set_follower(share_follower *follow);
-extern uint32_t share_moved; /* whose mappings have changed; 0: none's */
+extern uint32_t share_moved; /* objects whose mappings have changed */
+/* Mappings of OBJECT in [START, END) have; if it is watched that counts. */
+void share_has_moved(uint32_t object, uintptr_t start, uintptr_t end);
 void share_follow(void);
 /* Nobody is to be told. */
 void share_follow_nothing(void);

@@ -335,6 +335,9 @@ static void record_mremap(const struct mremap_args *a, uintptr_t new)
 		record_alias(old, new, new + new_len);
 		return;
 	}
+	/* all of the new place was unmapped first */
+	if (new != old && new_len > old_len)
+		share_clear(new + old_len, new + new_len);
 	if (new != old)
 		record_move(a, new, old_len < new_len ? old_len : new_len);
 	if (new_len > old_len)

@@ -55,6 +55,7 @@ e2e_victims = \
 	tests/victims/malloc_space \
 	tests/victims/malloc_threads \
 	tests/victims/many_threads \
+	tests/victims/maps_again \
 	tests/victims/many_vmas \
 	tests/victims/map_names \
 	tests/victims/no_files \

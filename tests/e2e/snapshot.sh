@@ -108,6 +108,7 @@ test_getrandom() { snapshots snapshot_kernel random; }
 # What becomes of it ----------------------------------------------------------
 
 test_memory_that_is_gone() { snapshots snapshot_keep gone; }
+test_memory_that_is_mapped_over() { snapshots snapshot_keep over; }
 test_forks() { snapshots snapshot_keep forks; }
 test_thousands_of_views() { snapshots snapshot_keep many; }
 test_all_is_locked() { snapshots snapshot_keep all; }

@@ -293,3 +293,15 @@ test_shell_tools() {
 	unchanged pwd
 	sabotaged stdout pwd
 }
+
+# What the shim has for itself is never where a program is about to map.
+test_ranges_that_are_mapped_anew() {
+	local pages options
+
+	for pages in 1 4 16 64; do
+		for options in '' naming=registry heap=off copy=lazy; do
+			status with "$options" "$victims/maps_again" "$pages"
+			equal "$status" 0 "exit status: $pages pages, $options"
+		done
+	done
+}

@@ -4,6 +4,7 @@
  * what they were.
  *
  *	deep	snapshots of snapshots, 100 deep, each written by itself
+ *	over	another object is moved over a part of the memory
  *	gone	the memory is unmapped, moved, given another protection
  *	forks	children, and theirs, and what the parent does meanwhile
  *	locked	memory is locked when it is mapped (mlockall)
@@ -134,6 +135,27 @@ static void gone(void)
 	view_end(v);
 	view_end(w);
 	nothing_is_held();
+}
+
+/* What another object, which moves there and grows, is mapped over. */
+static void over(void)
+{
+	size_t half = TWIN_PAGES / 2;
+	struct twin other;
+	void *at;
+
+	memory_make(&twin, TWIN_PAGES, KIND_MEMFD);
+	memory_make(&other, half, KIND_MEMFD);
+	twin_before(&twin);
+	twin_write(other.one, half, VALUE_CHILD);
+	at = (void *)twin.one;
+	id = take(twin.one);
+	take(other.one);
+	CHECK(!munmap((void *)(other.one + half / 2 * WORDS), half / 2 * PAGE));
+	CHECK(mremap((void *)other.one, half / 2 * PAGE, half * PAGE,
+		     MREMAP_MAYMOVE | MREMAP_FIXED, at) == at);
+	CHECK(!munmap((void *)twin.two, TWIN_PAGES * PAGE));
+	snapshot_see(id, TWIN_PAGES, VALUE_BEFORE, "a snapshot");
 }
 
 /* ---- forks ---- */
@@ -492,6 +514,7 @@ int main(int argc, char **argv)
 		{"chroot", no_proc}, {"twice", twice},
 		{"many", many},	     {"queue", queue},
 		{"all", all_locked}, {"share", shared},
+		{"over", over},
 	};
 
 	victim_begin();

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Addresses for the shim's own memory; see place.h.
+ */
+#include "base/place.h"
+
+#include "base/mem.h"
+#include "base/sys.h"
+
+#include <sys/personality.h>
+#include <sys/syscall.h>
+
+/* Above PIE programs and below what the kernel places; no sanitizer has its
+ * shadow there. */
+#define LOWEST UINT64_C(0x640000000000)
+#define BYTES (UINT64_C(8) << 40)
+#define MOST (BYTES / 8)
+#define LARGE_BYTES                                              \
+	((uint64_t)2 << 20) /* aligned to that, as to huge pages \
+			     */
+
+#ifdef __SANITIZE_THREAD__
+uintptr_t place_next(size_t len)
+{
+	(void)len; /* memory of what is built with it lies where it says */
+	return 0;
+}
+#else
+/* Where the next one begins; 0: not drawn yet. */
+static uint64_t next;
+
+/* A page's address, the same each time if that is asked for. */
+static uint64_t draw(void)
+{
+	long persona = sys_call(SYS_personality, 0xffffffff, 0, 0, 0, 0, 0);
+	uint64_t drawn = 0;
+
+	if ((sys_failed(persona) || !(persona & ADDR_NO_RANDOMIZE)) &&
+	    sys_call(SYS_getrandom, (long)&drawn, sizeof(drawn), 0, 0, 0, 0) <=
+		    0)
+		drawn = sys_now_ns();
+	return LOWEST + drawn % (BYTES / PAGE_BYTES) * PAGE_BYTES;
+}
+
+uintptr_t place_next(size_t len)
+{
+	uint64_t bytes = page_up(len);
+	uint64_t was = __atomic_load_n(&next, __ATOMIC_RELAXED);
+	uint64_t start;
+
+	if (bytes < len || bytes > MOST)
+		return 0;
+	do {
+		start = was ? was : draw();
+		if (bytes >= LARGE_BYTES)
+			start = (start + LARGE_BYTES - 1) & -LARGE_BYTES;
+		if (start + bytes > LOWEST + BYTES)
+			start = LOWEST;
+	} while (!__atomic_compare_exchange_n(&next, &was, start + bytes, false,
+					      __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
+	return start;
+}
+#endif
