@@ -93,8 +93,9 @@ EXPORT void *reallocarray(void *p, size_t n, size_t size)
 
 	if (__builtin_mul_overflow(n, size, &bytes))
 		return overflow();
-	return family.realloc ? heap_realloc(p, bytes, &caller)
-			      : realloc(p, bytes);
+	return family.realloc && !family.redirected
+		       ? heap_realloc(p, bytes, &caller)
+		       : realloc(p, bytes);
 }
 
 /* Aligned ----------------------------------------------------------------- */
@@ -165,6 +166,8 @@ EXPORT void *pvalloc(size_t size)
 
 	if (size > PTRDIFF_MAX)
 		return overflow();
+	if (family.redirected)
+		return memalign(PAGE_BYTES, page_up(size));
 	return malloc_aligned(PAGE_BYTES, page_up(size), &caller);
 }
 

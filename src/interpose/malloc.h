@@ -33,6 +33,9 @@ struct family {
 	/* malloc is the program's, but it left these to libc */
 	bool calloc_strays;
 	bool memalign_strays;
+	/* who calls most of them gets somebody else's all the same: Valgrind
+	 * takes their place where they are, but knows not all of them */
+	bool redirected;
 };
 
 extern struct family family;

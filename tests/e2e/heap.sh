@@ -541,6 +541,14 @@ valgrind_cases() {
 }
 
 # Valgrind puts its own malloc in everyone's place.
+
+# A program that calls what Valgrind knows nothing of: reallocarray().
+test_valgrind_and_the_rest_of_the_family() { # 60 s
+	needs valgrind
+	LD_PRELOAD=$shim valgrind -q --error-exitcode=9 ls / >out 2>err ||
+		fail "errors: $(head -n 3 err)"
+}
+
 test_valgrind() { # 240 s
 	heavy
 	needs valgrind
