@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 
+#include <string.h>
 #include <sys/personality.h>
 #include <sys/syscall.h>
 
@@ -15,9 +16,21 @@
 #define LOWEST UINT64_C(0x640000000000)
 #define BYTES (UINT64_C(8) << 40)
 #define MOST (BYTES / 8)
-#define LARGE_BYTES                                              \
-	((uint64_t)2 << 20) /* aligned to that, as to huge pages \
-			     */
+#define LARGE_BYTES ((uint64_t)2 << 20) /* and a multiple of it */
+
+void place_draw(void *to, size_t len)
+{
+	long persona = sys_call(SYS_personality, 0xffffffff, 0, 0, 0, 0, 0);
+	uint64_t now;
+
+	memset(to, 0, len);
+	if (!sys_failed(persona) && persona & ADDR_NO_RANDOMIZE)
+		return;
+	if (sys_call(SYS_getrandom, (long)to, (long)len, 0, 0, 0, 0) > 0)
+		return;
+	now = sys_now_ns() >> 4;
+	memcpy(to, &now, len < sizeof(now) ? len : sizeof(now));
+}
 
 #ifdef __SANITIZE_THREAD__
 uintptr_t place_next(size_t len)
@@ -29,16 +42,11 @@ uintptr_t place_next(size_t len)
 /* Where the next one begins; 0: not drawn yet. */
 static uint64_t next;
 
-/* A page's address, the same each time if that is asked for. */
 static uint64_t draw(void)
 {
-	long persona = sys_call(SYS_personality, 0xffffffff, 0, 0, 0, 0, 0);
-	uint64_t drawn = 0;
+	uint64_t drawn;
 
-	if ((sys_failed(persona) || !(persona & ADDR_NO_RANDOMIZE)) &&
-	    sys_call(SYS_getrandom, (long)&drawn, sizeof(drawn), 0, 0, 0, 0) <=
-		    0)
-		drawn = sys_now_ns();
+	place_draw(&drawn, sizeof(drawn));
 	return LOWEST + drawn % (BYTES / PAGE_BYTES) * PAGE_BYTES;
 }
 

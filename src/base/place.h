@@ -16,4 +16,8 @@
  * 0: there is no such place.  Safe in any context. */
 uintptr_t place_next(size_t len);
 
+/* LEN bytes TO, by which addresses are chosen: random, or zeros where they are
+ * to be the same each time (setarch -R). */
+void place_draw(void *to, size_t len);
+
 #endif

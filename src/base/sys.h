@@ -34,8 +34,8 @@ extern bool (*sys_hook)(long nr, long *result);
 
 long sys_call(long nr, long a, long b, long c, long d, long e, long f);
 
-/* Without an address the shim's own memory, which lies apart (place.h); that
- * what grows is moved there too, with MREMAP_MAYMOVE, is sys_mremap()'s. */
+/* Without ADDR it is the shim's own memory, and lies apart (place.h); so does
+ * what sys_mremap() moves to make it larger. */
 long sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off);
 /* LEN bytes of private anonymous memory anywhere, to read and write. */
 long sys_mmap_private(size_t len);

@@ -5,6 +5,7 @@
 #include "heap/window.h"
 
 #include "base/mem.h"
+#include "base/place.h"
 #include "base/sys.h"
 #include "env/guard.h"
 #include "track/namer.h"
@@ -17,7 +18,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -67,19 +67,6 @@ static struct {
 	uint32_t offset[WINDOWS];
 } drawn;
 
-/* Nothing, where addresses are to be the same each time. */
-static void draw(void)
-{
-	long persona = sys_call(SYS_personality, 0xffffffff, 0, 0, 0, 0, 0);
-
-	memset(&drawn, 0, sizeof(drawn));
-	if (!sys_failed(persona) && persona & ADDR_NO_RANDOMIZE)
-		return;
-	if (sys_call(SYS_getrandom, (long)&drawn, sizeof(drawn), 0, 0, 0, 0) <=
-	    0)
-		drawn.base = sys_now_ns() >> 4;
-}
-
 /* Whether the kernel commits itself to no more than there is. */
 static bool is_strict(void)
 {
@@ -95,7 +82,7 @@ static bool is_strict(void)
 
 void window_init(void)
 {
-	draw();
+	place_draw(&drawn, sizeof(drawn));
 	strict = is_strict();
 	window_base = LOWEST + (drawn.base % BASES) * WINDOW_BYTES;
 }
