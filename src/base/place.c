@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 
 /* Above PIE programs and below what the kernel places; no sanitizer has its
- * shadow there. */
-#define LOWEST UINT64_C(0x640000000000)
+ * shadow there, and the address sanitizer's heap has ended. */
+#define LOWEST UINT64_C(0x650000000000)
 #define BYTES (UINT64_C(8) << 40)
 #define MOST (BYTES / 8)
 #define LARGE_BYTES ((uint64_t)2 << 20) /* and a multiple of it */
