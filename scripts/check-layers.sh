@@ -37,8 +37,7 @@ declare -A below=(
 wanted=(
 	'__errno_location' '__assert_fail' '__stack_chk_fail'
 	'__cxa_finalize' '_ITM_*' '__gmon_start__'
-	'mem*' 'strchr' 'strcmp' 'strcspn' 'strlen' 'strncmp' 'strnlen'
-	'strrchr' 'strspn' 'strstr' 'strchrnul' '__mem*_chk' '__sigsetjmp'
+	'__mem*_chk' '__sigsetjmp'
 	'dlsym' 'dlopen' 'dlclose' 'dladdr1' 'dl_iterate_phdr'
 	'_dl_find_object' 'getauxval'
 	'__register_atfork' 'pthread_self' 'pthread_attr_*'
@@ -51,7 +50,7 @@ wanted=(
 	'pthread_join' 'pthread_getname_np' 'pthread_setname_np'
 	'pthread_sigmask' 'sigfillset' 'sched_*' '__sched_cpucount' 'sysconf'
 	'clock_gettime' 'gettimeofday' 'getpid' 'close' 'madvise' 'mprotect'
-	'strcpy' 'strncpy' 'strerror_r' 'abort' '_exit' '__ctype_b_loc'
+	'strerror_r' 'abort' '_exit' '__ctype_b_loc'
 )
 
 # Prints FILE:LINE:text of C sources without comments; literals become "" if

@@ -81,6 +81,7 @@ CLEANFILES += src/heap/jemalloc.o
 
 lib_LTLIBRARIES += libanonshim.la
 libanonshim_la_SOURCES = $(shim_core_sources) \
+	src/base/string.c \
 	src/interpose/interpose.c src/interpose/interpose.h \
 	src/interpose/dlopen.S \
 	src/interpose/fork.c src/interpose/fork.h \

@@ -11,10 +11,10 @@
 #include <sys/personality.h>
 #include <sys/syscall.h>
 
-/* Above PIE programs and below what the kernel places; no sanitizer has its
- * shadow there, and the address sanitizer's heap has ended. */
-#define LOWEST UINT64_C(0x650000000000)
-#define BYTES (UINT64_C(8) << 40)
+/* Below what the kernel places, unless it randomises by more than 28 bits; the
+ * thread sanitizer takes memory nowhere else for a program's. */
+#define LOWEST UINT64_C(0x7e8000000000)
+#define BYTES (UINT64_C(1) << 39)
 #define MOST (BYTES / 8)
 #define LARGE_BYTES ((uint64_t)2 << 20) /* and a multiple of it */
 
@@ -35,7 +35,7 @@ void place_draw(void *to, size_t len)
 #ifdef __SANITIZE_THREAD__
 uintptr_t place_next(size_t len)
 {
-	(void)len; /* memory of what is built with it lies where it says */
+	(void)len; /* windows of the heap are there (heap/window.c) */
 	return 0;
 }
 #else

@@ -62,16 +62,17 @@ void malloc_meet(void)
 	operators_meet();
 }
 
-static void say_left(const char *whose)
+static void say_left(const char *whose, const char *remedy)
 {
 	struct log_line line;
 
 	if (!CONFIG_NUMBER(verbose))
 		return;
 	log_begin(&line);
-	fmt_str(&line.f, "heap=auto: malloc is ");
+	fmt_str(&line.f, "malloc is ");
 	fmt_str(&line.f, whose);
-	fmt_str(&line.f, "'s and left alone; heap=owner takes its place");
+	fmt_str(&line.f, "'s and left alone");
+	fmt_str(&line.f, remedy);
 	log_end(&line);
 }
 
@@ -93,6 +94,8 @@ static const char strangers[] =
 	"__tsan_*:__asan_*:__hwasan_*:__lsan_*";
 
 /*
+ * A heap that nobody calls is not begun: a sanitizer's run-time library that is
+ * in the program itself is not ready for what jemalloc calls then.
  * Who links another malloc may give its blocks to functions that only that one
  * has; where nobody does, the shim's serves as well.
  */
@@ -100,6 +103,10 @@ static bool left_alone(void)
 {
 	const char *whose;
 
+	if (!family.malloc && !family.free && !family.realloc) {
+		say_left("the program", "");
+		return true;
+	}
 	if (CONFIG_NUMBER(heap) != HEAP_AUTO)
 		return false;
 	whose = divided() ? "in part the program"
@@ -107,7 +114,7 @@ static bool left_alone(void)
 	if (whose && !divided() && !real_importer(strangers))
 		return false;
 	if (whose)
-		say_left(whose);
+		say_left(whose, "; heap=owner takes its place");
 	return whose;
 }
 

@@ -115,6 +115,8 @@ test_addresses_in_a_program_at_a_fixed_place() {
 
 test_program_with_its_own_malloc() {
 	under_every_heap "$victims/malloc_own"
+	with heap=owner,verbose=1 "$victims/malloc_own" 2>said >/dev/null
+	contains said "malloc is the program's and left alone"
 }
 
 # It frees what it takes for libc's blocks; heap=owner would give it others.

@@ -330,7 +330,8 @@ test_program_with_holes() {
 	holds "not rows(site='xmalloc')"
 }
 
-# Its library's malloc is the only one that it can do with.
+# Its library's malloc is the only one that it can do with; clang's is in the
+# program itself, and is not ready when the shim starts.
 test_thread_sanitizer() {
 	needs gcc
 	cat >threads.c <<-'EOF'
@@ -354,10 +355,14 @@ test_thread_sanitizer() {
 			return puts("fine") < 0;
 		}
 	EOF
-	gcc -O1 -fsanitize=thread -o threads threads.c 2>err ||
-		skip "no thread sanitizer here"
-	[[ $(./threads 2>&1) == fine ]] || skip "it does not run here"
-	equal "$(with '' ./threads 2>&1)" fine "under the shim"
-	equal "$(with heap=owner ./threads 2>&1 | tail -n 1)" fine \
-		"where the heap is the shim's"
+	for compiler in gcc clang; do
+		"$compiler" -O1 -fsanitize=thread -o threads threads.c 2>err ||
+			continue
+		[[ $(./threads 2>&1) == fine ]] || continue
+		equal "$(with '' ./threads 2>&1)" fine "$compiler's"
+		equal "$(with heap=owner ./threads 2>&1 | tail -n 1)" fine \
+			"$compiler's, where the heap is the shim's"
+		tried=1
+	done
+	[[ ${tried-} ]] || skip "no thread sanitizer here"
 }

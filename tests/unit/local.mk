@@ -56,6 +56,7 @@ shim_unit_tests = \
 	tests/unit/test_skip \
 	tests/unit/test_snapshot \
 	tests/unit/test_stack \
+	tests/unit/test_string \
 	tests/unit/test_symbol \
 	tests/unit/test_symtab \
 	tests/unit/test_sync \
@@ -276,6 +277,10 @@ tests_unit_test_stack_SOURCES = tests/unit/test_stack.c
 tests_unit_test_stack_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_stack_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_stack_LDADD = $(UNIT_LDADD)
+tests_unit_test_string_SOURCES = tests/unit/test_string.c src/base/string.c
+tests_unit_test_string_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_string_CFLAGS = $(UNIT_CFLAGS) -fno-builtin -fvisibility=hidden
+tests_unit_test_string_LDADD = $(UNIT_LDADD)
 
 tests_unit_test_symbol_SOURCES = tests/unit/test_symbol.c
 tests_unit_test_symbol_CPPFLAGS = $(UNIT_CPPFLAGS)

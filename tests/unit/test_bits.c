@@ -4,6 +4,8 @@
  */
 #include "base/bits.h"
 
+#include "support.h"
+
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -12,14 +14,12 @@
 
 static bool model[N];
 static uint64_t bits[(N + 63) / 64];
-static uint64_t state = 88172645463325252;
 
-static unsigned draw(unsigned n)
+static unsigned below(unsigned n)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (unsigned)(state % n);
+	static uint64_t state;
+
+	return (unsigned)(draw(&state) % n);
 }
 
 static uint64_t model_next(uint64_t i, uint64_t n, bool value)
@@ -31,7 +31,7 @@ static uint64_t model_next(uint64_t i, uint64_t n, bool value)
 
 static void check(void)
 {
-	unsigned n = draw(N + 1);
+	unsigned n = below(N + 1);
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < N; i++) {
@@ -49,10 +49,10 @@ static void check(void)
 Test(bits, as_an_array)
 {
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		unsigned from = draw(N);
-		unsigned to = from + draw(N - from + 1);
+		unsigned from = below(N);
+		unsigned to = from + below(N - from + 1);
 
-		switch (draw(4)) {
+		switch (below(4)) {
 		case 0:
 			bits_clear(bits, from, to);
 			memset(model + from, false, to - from);
