@@ -11,11 +11,35 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Whether all of TEXT matches the LEN bytes at PATTERN. */
 bool glob_match(const char *pattern, size_t len, const char *text);
 
 /* Whether any pattern of LIST, separated by `:`, matches all of TEXT. */
 bool glob_match_list(const char *list, const char *text);
+
+/*
+ * Patterns with marks, found by how a text begins: of hundreds only a few are
+ * tried.  Zeroed: none.
+ */
+#define GLOB_SET_MAX 512
+#define GLOB_SET_HEADS 256
+struct glob_set {
+	uint16_t count;
+	uint16_t any; /* the first of those with a short head */
+	uint16_t
+		first[GLOB_SET_HEADS]; /* the others, by their heads; 0: none */
+	uint16_t next[GLOB_SET_MAX];   /* element 0 of these is not used */
+	uint8_t len[GLOB_SET_MAX];
+	uint8_t mark[GLOB_SET_MAX];
+	const char *pattern[GLOB_SET_MAX];
+};
+
+/* The patterns of LIST, which stays, with MARK; false: they are too many. */
+bool glob_set_add(struct glob_set *set, const char *list, uint8_t mark);
+
+/* The marks, together, of the patterns that match all of TEXT; 0: none does. */
+uint8_t glob_set_marks(const struct glob_set *set, const char *text);
 
 #endif

@@ -302,11 +302,12 @@ char *strstr(const char *s, const char *what)
 {
 	size_t len = strlen(what);
 
-	while (strncmp(s, what, len)) {
-		if (!*s++)
+	for (;; s++) {
+		if (!len || (*s == *what && !strncmp(s, what, len)))
+			return (char *)s;
+		if (!*s)
 			return NULL;
 	}
-	return (char *)s;
 }
 
 char *strcpy(char *restrict to, const char *restrict from)

@@ -338,6 +338,7 @@ int sites_init(void)
 	static const char snapshots[] = "anonshim: snapshots";
 	static const char heap[] = "[heap]";
 
+	skip_init();
 	table_init(&extras, sizeof(struct extra), FIRST_EXTRAS);
 	table_init(&functions, sizeof(struct function), FIRST_EXTRAS);
 	site_own = owner_site(KIND_NONE, "anonshim", "registry",

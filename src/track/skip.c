@@ -148,29 +148,36 @@ static const char allocator_functions[] =
 	"je_*:_rjem_*:jemalloc_*:mi_*:_mi_*:TCMalloc_*:tc_malloc*:pages_map:"
 	"os_pages_map:extent_alloc_mmap";
 
-static bool is_heap_function(const char *symbol)
+/* Of what memory a function is a wrapper, or is an allocator. */
+enum mark { ANY = 1, MAPPINGS = 2, HEAP = 4, ALLOCATOR = 8 };
+
+static struct glob_set set;
+
+bool skip_init(void)
 {
+	bool fits = true;
+
+	set = (struct glob_set){0};
+	fits &= glob_set_add(&set, functions, ANY);
+	fits &= glob_set_add(&set, mapping_functions, MAPPINGS);
 	for (size_t i = 0; i < sizeof(heap_functions) / sizeof(*heap_functions);
 	     i++)
-		if (glob_match_list(heap_functions[i], symbol))
-			return true;
-	return false;
+		fits &= glob_set_add(&set, heap_functions[i], HEAP);
+	return fits & glob_set_add(&set, allocator_functions, ALLOCATOR);
 }
 
 bool skip_frame(enum registry_kind kind, const char *owner, const char *symbol)
 {
 	const char *given = CONFIG_TEXT(skip);
+	uint8_t wanted = ANY | (kind == KIND_HEAP ? HEAP : MAPPINGS);
 
 	return glob_match_list(modules, owner) ||
-	       glob_match_list(functions, symbol) ||
-	       (kind == KIND_HEAP
-			? is_heap_function(symbol)
-			: glob_match_list(mapping_functions, symbol)) ||
+	       glob_set_marks(&set, symbol) & wanted ||
 	       glob_match_list(given, owner) || glob_match_list(given, symbol);
 }
 
 bool skip_is_allocator(const char *owner, const char *symbol)
 {
 	return glob_match_list(allocator_modules, owner) ||
-	       glob_match_list(allocator_functions, symbol);
+	       glob_set_marks(&set, symbol) & ALLOCATOR;
 }

@@ -17,6 +17,10 @@
 
 #include <stdbool.h>
 
+/* Once, at start-up, before the others.  Returns false where some of the
+ * built-in names have no room, as the tests would tell. */
+bool skip_init(void);
+
 /*
  * Whether a frame in module OWNER, function SYMBOL, speaks for its caller where
  * it asks for memory of KIND.

@@ -195,6 +195,8 @@ static void suffix_drop(struct fmt *f, size_t start)
 		".cold",       ".lto_priv.", ".llvm.",
 	};
 
+	if (!strchr(f->text + start, '.'))
+		return;
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		char *found = strstr(f->text + start, suffixes[i]);
 

@@ -80,6 +80,54 @@ Test(glob, a_list_matches_where_one_of_it_does)
 	}
 }
 
+/* Texts and patterns that are longer than a head, and shorter. */
+Test(glob, a_set_finds_what_a_list_of_it_does)
+{
+	static const char letters[] = "abc*?:::";
+	struct glob_set set;
+	uint64_t state = 7;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		char list[3][64] = {""};
+		char text[12] = "";
+
+		set = (struct glob_set){0};
+		for (unsigned k = 0; k < 3; k++) {
+			bool plain = draw(&state) % 2;
+
+			for (unsigned n = draw(&state) % 63; n--;)
+				list[k][n] = letters[draw(&state) % 8 %
+						     (plain ? 3 : 8)];
+			if (plain && draw(&state) % 2)
+				list[k][draw(&state) % 12] = '*';
+			cr_assert(
+				glob_set_add(&set, list[k], (uint8_t)(1 << k)));
+		}
+		for (unsigned n = draw(&state) % 11; n--;)
+			text[n] = "abc"[draw(&state) % 3];
+		for (unsigned k = 0; k < 3; k++)
+			cr_assert_eq(glob_set_marks(&set, text) >> k & 1,
+				     glob_match_list(list[k], text), "%s on %s",
+				     list[k], text);
+	}
+}
+
+Test(glob, a_set_has_room_for_so_many)
+{
+	struct glob_set set = {0};
+	char list[256 + 1];
+
+	for (unsigned i = 1; i < GLOB_SET_MAX; i++)
+		cr_assert(glob_set_add(&set, ":x::", 1));
+	cr_assert(!glob_set_add(&set, "x", 1));
+	cr_assert_eq(glob_set_marks(&set, "x"), 1);
+	cr_assert_eq(glob_set_marks(&set, ""), 0);
+	set = (struct glob_set){0};
+	memset(list, 'y', sizeof(list) - 1);
+	list[sizeof(list) - 1] = '\0';
+	cr_assert(!glob_set_add(&set, list, 1), "nor for longer ones");
+}
+
 Test(glob, many_stars_take_no_exponential_time)
 {
 	char text[4096];

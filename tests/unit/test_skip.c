@@ -7,6 +7,12 @@
 
 #include <criterion/criterion.h>
 
+static void configure(const char *options)
+{
+	shim_configure(options);
+	cr_assert(skip_init());
+}
+
 static bool skips(const char *owner, const char *symbol)
 {
 	bool heap = skip_frame(KIND_HEAP, owner, symbol);
@@ -17,7 +23,7 @@ static bool skips(const char *owner, const char *symbol)
 
 Test(skip, of_any_memory)
 {
-	shim_configure("");
+	configure("");
 	cr_assert(skips("libc.so.6", "anything"));
 	cr_assert(skips("ld-linux-x86-64.so.2", ""));
 	cr_assert(skips("libanonshim.so", "mmap"));
@@ -31,7 +37,7 @@ Test(skip, of_any_memory)
 
 Test(skip, given)
 {
-	shim_configure("skip=libmine.so*:my_alloc");
+	configure("skip=libmine.so*:my_alloc");
 	cr_assert(skips("libmine.so.1", "f"));
 	cr_assert(skips("program", "my_alloc"));
 	cr_assert(!skips("program", "my_alloc2"));
@@ -48,7 +54,7 @@ Test(skip, of_mappings)
 		"g_thread_new",
 	};
 
-	shim_configure("");
+	configure("");
 	for (size_t i = 0; i < sizeof(wrappers) / sizeof(*wrappers); i++) {
 		cr_assert(skip_frame(KIND_MMAP, "p", wrappers[i]));
 		cr_assert(skip_frame(KIND_STACK, "p", wrappers[i]));
@@ -163,7 +169,7 @@ static const char *const of_nobody[] = {
 
 Test(skip, of_the_heap)
 {
-	shim_configure("");
+	configure("");
 	for (size_t i = 0; i < sizeof(of_heap) / sizeof(*of_heap); i++)
 		cr_assert(skip_frame(KIND_HEAP, "p", of_heap[i]), "%s",
 			  of_heap[i]);
@@ -174,7 +180,7 @@ Test(skip, of_the_heap)
 
 Test(skip, allocators)
 {
-	shim_configure("");
+	configure("");
 	cr_assert(skip_is_allocator("libjemalloc.so.2", "+0x1"));
 	cr_assert(skip_is_allocator("program", "je_pages_map"));
 	cr_assert(!skip_is_allocator("libc.so.6", "malloc"));
