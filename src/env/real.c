@@ -205,11 +205,17 @@ static bool is_shims(const void *p)
 	return (const char *)p >= __ehdr_start && (const char *)p < _end;
 }
 
+/* dladdr1() looks for a symbol as well, at every one of libc's. */
 static struct link_map *library_of(const void *p)
 {
 	struct link_map *map = NULL;
+	struct dl_find_object found;
 	Dl_info info;
 
+	if (real.dl_find_object)
+		return real.dl_find_object((void *)p, &found)
+			       ? NULL
+			       : found.dlfo_link_map;
 	return dladdr1(p, &info, (void **)&map, RTLD_DL_LINKMAP) ? map : NULL;
 }
 
