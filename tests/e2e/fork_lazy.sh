@@ -44,6 +44,15 @@ test_children_that_exec() { lazily exec "$(less 5 50)"; }
 test_children_are_killed() { lazily child "$(less 5 50)"; }
 test_parents_are_killed() { only_lazily parent "$(less 5 50)"; }
 
+test_no_protection() {
+	needs_watch
+	status with copy=lazy "$victims/unprotected" \
+		"$victims/fork_lazy" writers 5 2>err
+	cat err
+	equal "$status" 1 "exit status where nothing is protected"
+	contains err behind
+}
+
 # What copies have for themselves is nobody's memory, and not copied.
 test_many_of_all() {
 	local options=fork=all,max-copy=1M

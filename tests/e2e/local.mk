@@ -83,6 +83,7 @@ e2e_victims = \
 	tests/victims/statically \
 	tests/victims/thread_stack \
 	tests/victims/two_preloads \
+	tests/victims/unprotected \
 	tests/victims/uses_jemalloc \
 	tests/victims/wrapped
 check_PROGRAMS += $(e2e_victims)

@@ -64,6 +64,12 @@ test_the_model_finds_aliases_out() {
 	done
 }
 
+test_no_protection() {
+	needs_watch
+	wrong unprotected "$victims/snapshot_model" 1 400 region
+	wrong unprotected "$victims/snapshot_order" 100
+}
+
 # Many ------------------------------------------------------------------------
 
 test_hundreds() { snapshots snapshot_many 300 64 100 100; }
