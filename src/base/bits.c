@@ -27,13 +27,3 @@ uint64_t bits_count(const uint64_t *bits, uint64_t n)
 		sum += (uint64_t)__builtin_popcountll(bits[i]);
 	return sum;
 }
-
-void bits_clear(uint64_t *bits, uint64_t from, uint64_t to)
-{
-	for (; from < to && from % 64; from++)
-		bit_clear(bits, from);
-	for (; from + 64 <= to; from += 64)
-		bits[from / 64] = 0;
-	for (; from < to; from++)
-		bit_clear(bits, from);
-}

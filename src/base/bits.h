@@ -38,7 +38,4 @@ uint64_t bit_next(const uint64_t *bits, uint64_t i, uint64_t n, bool value);
 /* How many of the first N bits are set. */
 uint64_t bits_count(const uint64_t *bits, uint64_t n);
 
-/* Clear bits [FROM, TO). */
-void bits_clear(uint64_t *bits, uint64_t from, uint64_t to);
-
 #endif

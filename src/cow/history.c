@@ -469,11 +469,6 @@ void *history_save(struct history *h, uint64_t page)
 	return page_of(v);
 }
 
-void history_unsave(struct history *h, uint64_t page)
-{
-	version_drop(h, newest_of(h, page));
-}
-
 const void *history_find(const struct history *h, uint32_t snapshot,
 			 uint64_t page)
 {

@@ -90,8 +90,6 @@ bool history_is_saved(const struct history *h, uint64_t page);
  * caller fills; room for it was reserved.
  */
 void *history_save(struct history *h, uint64_t page);
-/* It turned out that PAGE was not written in the newest epoch. */
-void history_unsave(struct history *h, uint64_t page);
 
 /* What SNAPSHOT sees of PAGE; NULL: what it is now. */
 const void *history_find(const struct history *h, uint32_t snapshot,

@@ -184,6 +184,14 @@ test_protect() { snapshots snapshot_api protect; }
 test_a_descriptor_that_is_passed() { snapshots snapshot_api passed; }
 test_a_descriptor_over_exec() { snapshots snapshot_api exec; }
 
+test_a_report() {
+	needs_watch
+	start with '' "$victims/snapshot_api" wait
+	shows "rss(owner='anonshim', name='anonshim: snapshots') == 48 * 4" \
+		"rss(owner='snapshot_api', kind='snapshot') == 20 * 4" \
+		"rss(name='snapshot_api: snapshot waits') == 20 * 4"
+}
+
 test_the_example() {
 	snapshots snapshot_list 2000
 	contains out "2000 snapshots of 64 MiB"

@@ -49,22 +49,13 @@ static void check(void)
 Test(bits, as_an_array)
 {
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		unsigned from = below(N);
-		unsigned to = from + below(N - from + 1);
+		unsigned i = below(N);
 
-		switch (below(4)) {
-		case 0:
-			bits_clear(bits, from, to);
-			memset(model + from, false, to - from);
-			break;
-		case 1:
-			bit_clear(bits, from);
-			model[from] = false;
-			break;
-		default:
-			bit_set(bits, from);
-			model[from] = true;
-		}
+		model[i] = below(2);
+		if (model[i])
+			bit_set(bits, i);
+		else
+			bit_clear(bits, i);
 		check();
 	}
 }

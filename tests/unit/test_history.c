@@ -141,20 +141,6 @@ Test(history, once_an_epoch)
 	drop_all();
 }
 
-Test(history, unsaved)
-{
-	begin();
-	take();
-	write_page(3);
-	take();
-	cr_assert_eq(history_reserve(2), 0);
-	*(uint64_t *)history_save(&w.h, 3) = w.now[3];
-	history_unsave(&w.h, 3);
-	cr_assert_not(history_is_saved(&w.h, 3));
-	check_all();
-	drop_all();
-}
-
 Test(history, a_number_used_again_is_another)
 {
 	uint32_t serial;

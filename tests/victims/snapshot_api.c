@@ -8,6 +8,7 @@
  *	passed	a region's descriptor, to a child by SCM_RIGHTS
  *	exec	and to a program by its number
  *	share FD	that program
+ *	wait	with 48 pages saved and 20 of a view read, to be looked at
  */
 #include "snapshot_help.h"
 
@@ -350,6 +351,22 @@ static void executed(void)
 	CHECK(twin.one[WORDS] == 12 && twin.two[WORDS] == 12);
 }
 
+static void waits(void)
+{
+	volatile uint64_t *v;
+	uint64_t id;
+
+	for (size_t i = 0; i < TWIN_PAGES; i++)
+		page_put(twin.one, i, i);
+	id = take(twin.one);
+	for (size_t i = 0; i < 48; i++)
+		page_put(twin.two, i, 1000 + i);
+	v = view(id);
+	for (size_t i = 0; i < 20; i++)
+		page_see(v, 3 * i, 3 * i, "a view");
+	victim_wait();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -358,7 +375,7 @@ int main(int argc, char **argv)
 	} list[] = {
 		{"errors", errors}, {"limited", limited}, {"changes", changes},
 		{"watch", watch},   {"stats", stats},	  {"protect", protect},
-		{"passed", passed}, {"exec", executed},
+		{"passed", passed}, {"exec", executed},	  {"wait", waits},
 	};
 
 	victim_begin();
