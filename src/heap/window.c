@@ -22,14 +22,15 @@
 #include <sys/syscall.h>
 
 /* Where window 0 may be: below are programs that are not PIE, the hints of
- * runtimes and AddressSanitizer's shadow; above, PIE programs and what the
- * kernel places. */
+ * runtimes, AddressSanitizer's shadow, and from 16 TiB on the heaps of ZGC and
+ * of CLISP, which takes as much again; above, PIE programs and what the kernel
+ * places. */
 #ifdef __SANITIZE_THREAD__
 /* which has room for 1.5 TiB of the program's, and shadows elsewhere */
 #define LOWEST UINT64_C(0x7e8000000000)
 #define BASES 1
 #else
-#define LOWEST (UINT64_C(17) << 40)
+#define LOWEST (UINT64_C(32) << 40)
 #define HIGHEST UINT64_C(0x550000000000)
 #define BASES ((HIGHEST - LOWEST) / WINDOW_BYTES - WINDOWS)
 #endif
