@@ -16,7 +16,9 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <time.h>
 
 /*
  * One automatic arena, for jemalloc itself.  Nothing is ever taken from the
@@ -62,6 +64,8 @@ int ahj_import_setspecific(unsigned key, const void *value);
 int ahj_import_thread(void *thread, const void *attr, void *routine, void *arg);
 int ahj_import_atexit(void (*function)(void));
 int ahj_import_open(const char *path, int flags, ...);
+int ahj_import_clock(int clock, struct timespec *now);
+int ahj_import_cond(void *condition, const void *attr);
 int ahj_import_creat(const char *path, mode_t mode);
 void *ahj_import_dlsym(void *handle, const char *name);
 double ahj_import_exp(double x);
@@ -235,6 +239,12 @@ double ahj_import_round(double x)
 	return x;
 }
 
+/* Of background threads, which there are none of. */
+int ahj_import_cond(void *condition, const void *attr)
+{
+	return 0;
+}
+
 int ahj_import_creat(const char *path, mode_t mode)
 {
 	errno = EACCES;
@@ -267,6 +277,18 @@ void *ahj_import_sbrk(intptr_t increment)
 {
 	errno = ENOMEM;
 	return (void *)-1;
+}
+
+/*
+ * Not the time of who is preloaded to show the program another, and begins with
+ * the first call; but in a sandbox it may be no system call.
+ */
+int ahj_import_clock(int clock, struct timespec *now)
+{
+	if (!guard_ready)
+		return clock_gettime(clock, now);
+	return (int)real_result(
+		sys_call(SYS_clock_gettime, clock, (long)now, 0, 0, 0, 0));
 }
 
 /* Of the kernel's settings. */

@@ -228,6 +228,7 @@ two_preloads() {
 	await out ready
 	shows "size(name='two_preloads: mmap site_two') == 148"
 	contains out "other saw 100"
+	contains out "of the clock 0"
 	stop
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Maps in site_two and prints how many calls another interposer of mmap, if
- * one is preloaded, saw of the hundred.
+ * one is preloaded, saw of the hundred, and before main() of the clock.
  */
 #include "victim.h"
 
@@ -19,6 +19,9 @@ int main(void)
 {
 	unsigned long (*count)(void) =
 		(unsigned long (*)(void))dlsym(RTLD_DEFAULT, "mmap_next_count");
+	unsigned long (*clocks)(void) = (unsigned long (*)(void))dlsym(
+		RTLD_DEFAULT, "clock_next_count");
+	unsigned long early = clocks ? clocks() : 0;
 	unsigned long before = count ? count() : 0;
 
 	victim_begin();
@@ -26,6 +29,7 @@ int main(void)
 	for (int i = 1; i < 100; i++)
 		munmap(anon(2), 2 * PAGE);
 	printf("other saw %lu\n", count ? count() - before : 0);
+	printf("of the clock %lu\n", early);
 	fflush(stdout);
 	victim_wait();
 	return 0;
