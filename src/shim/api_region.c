@@ -210,6 +210,7 @@ int anonshim_region_alias(void *region, size_t offset, size_t len, int prot,
 	args.offset = (off_t)offset;
 	if (args.addr)
 		args.flags |= MAP_FIXED_NOREPLACE;
+	cow_settle(); /* a child is told of no faults there yet */
 	p = old ? map_again(old, &args, &caller) : track_mmap(&args, &caller);
 	if (p == MAP_FAILED)
 		return api_failed(as_alias_error(errno));
