@@ -151,18 +151,26 @@ int cow_reserve_locked(struct cow_plan **to, bool late)
 	return result;
 }
 
-/* Of what has grown since it was watched the rest is to be held, or copied
- * lazily, as well. */
-static void fit_watched(const struct cow_plan *plan)
+/*
+ * Of what has grown since it was watched the rest is to be held, or copied
+ * lazily, as well.  Returns whether any of it is mapped elsewhere then: it is
+ * to be found there.
+ */
+static bool fit_watched(const struct cow_plan *plan)
 {
+	bool moved = false;
+
 	for (size_t i = 0; i < plan->objects.n; i++) {
 		struct cow_object *o = COW_OBJECT(plan, i);
 		struct watched *w =
 			o->wanted && o->id ? watched_of(o->id) : NULL;
+		const char *was = w ? w->at : NULL;
 
 		if (w && snapshot_fit(w, o->size, o->old))
 			o->unfit = true;
+		moved |= w && w->at != was;
 	}
+	return moved;
 }
 
 int cow_freeze(struct cow_plan *plan, bool locked)
@@ -178,8 +186,12 @@ int cow_freeze(struct cow_plan *plan, bool locked)
 	}
 	if (!result && plan->late)
 		result = unlimited(cow_make, plan);
+	if (!result && fit_watched(plan)) {
+		result = cow_gather_again(plan);
+		if (!result)
+			result = unlimited(cow_make, plan);
+	}
 	if (!result) {
-		fit_watched(plan);
 		cow_lazy_prepare(plan);
 		result = cow_too_much(plan) ? -ENOMEM : 0;
 	}
