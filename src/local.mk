@@ -55,6 +55,7 @@ shim_core_sources = \
 	src/track/region.c src/track/region.h \
 	src/track/registry.c src/track/registry.h \
 	src/track/share.c src/track/share.h src/track/share_follow.c \
+	src/track/share_size.c \
 	src/track/site.c src/track/site.h \
 	src/track/skip.c src/track/skip.h \
 	src/track/stack.c src/track/stack.h \

@@ -231,6 +231,8 @@ long cow_write(long nr, long a, long b, long c, long d)
 	if (locked)
 		region_lock_drop();
 	guard_leave();
+	if (!sys_failed(result) && nr != SYS_ftruncate)
+		share_grown((int)a);
 	return real_result(result);
 }
 

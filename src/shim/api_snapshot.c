@@ -44,7 +44,8 @@ int anonshim_snapshot_take(void *region, uint64_t *snapshot)
 	if (!api_enter())
 		return api_failed(ENOMEM);
 	m = api_memory_at(region);
-	result = m.object ? snapshot_take(m.object, m.size, m.fd, snapshot)
+	result = m.object ? snapshot_take(m.object, share_size(m.object), m.fd,
+					  snapshot)
 			  : -EINVAL;
 	api_leave();
 	return as_result(result, err);

@@ -317,6 +317,19 @@ void share_resized(int fd, uint64_t size)
 	region_leave();
 }
 
+void share_grown(int fd)
+{
+	struct sys_object file;
+	uint32_t object;
+
+	if (sys_failed(sys_object(fd, &file)) || !region_enter())
+		return;
+	object = share_object_known(file.dev, file.ino);
+	if (object && share_object_at(object)->size < file.size)
+		share_object_at(object)->size = file.size;
+	region_leave();
+}
+
 void share_advised(uintptr_t start, uintptr_t end)
 {
 	if (!region_enter())

@@ -123,6 +123,11 @@ void share_renew(uint32_t object, uint64_t dev, uint64_t ino, int64_t born_ns,
 void share_note(int fd, uint32_t flag);
 /* It has SIZE bytes now. */
 void share_resized(int fd, uint64_t size);
+/* It may have become larger. */
+void share_grown(int fd);
+/* How large it is: asked where it may have grown unseen, by a write for one,
+ * and more of it is mapped than was known to be there. */
+uint64_t share_size(uint32_t object);
 /* madvise() was called on pages [START, END). */
 void share_advised(uintptr_t start, uintptr_t end);
 /* What is open at start-up came from another process. */
