@@ -146,8 +146,10 @@ static inline bool cow_guards(int fd)
 long cow_write(long nr, long a, long b, long c, long d);
 
 /* LEN bytes are about to be written to FD, which is guarded, at *AT or where it
- * is (NULL), by what does not go through cow_write(). */
+ * is (NULL), by what does not go through cow_write(); SIZE_MAX: anywhere. */
 void cow_overwrites(int fd, const off_t *at, size_t len);
+/* What *AT is then where the end is meant. */
+#define COW_END INT64_MAX
 /* Bytes of N pieces of VEC. */
 struct iovec;
 size_t cow_vec_bytes(const struct iovec *vec, long n);

@@ -96,6 +96,7 @@ static long hold(struct cow_plan *plan)
 }
 
 #define WAIT_NS UINT64_C(100000000)
+#define PIECES 16
 
 /* Calls that write are counted; a copy waits for them, and they for it. */
 static uint32_t freezing;
@@ -119,26 +120,37 @@ static void write_begin(void)
 	}
 }
 
+/* The kernel has not looked at VEC yet, and N, yet. */
 size_t cow_vec_bytes(const struct iovec *vec, long n)
 {
+	struct iovec some[PIECES];
 	size_t sum = 0;
 
-	for (long i = 0; i < n; i++)
-		sum += vec[i].iov_len;
+	for (long at = 0; n <= IOV_MAX && at < n; at += PIECES) {
+		long left = n - at < PIECES ? n - at : PIECES;
+		long bytes = left * (long)sizeof(*vec);
+
+		if (sys_peek(vec + at, some, (size_t)bytes) != bytes)
+			return 0; /* nothing will be written */
+		for (long i = 0; i < left; i++)
+			sum += some[i].iov_len;
+	}
 	return sum;
 }
 
-/* Where a write to FD that does not say goes to. */
-static uint64_t position(int fd)
+/* Where a write to FD goes to, that says AT or nothing, -1: what appends does
+ * so whatever is said. */
+static uint64_t position(int fd, int64_t at)
 {
 	struct sys_object file;
 	long flags = sys_call(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0);
-	long at = sys_call(SYS_lseek, fd, 0, SEEK_CUR, 0, 0, 0);
 
-	if (!sys_failed(flags) && flags & O_APPEND &&
+	if (((!sys_failed(flags) && flags & O_APPEND) || at == COW_END) &&
 	    !sys_failed(sys_object(fd, &file)))
 		return file.size;
-	return sys_failed(at) ? 0 : (uint64_t)at;
+	if (at < 0)
+		at = sys_call(SYS_lseek, fd, 0, SEEK_CUR, 0, 0, 0);
+	return at < 0 ? 0 : (uint64_t)at;
 }
 
 /* What call NR is about to change: all, where that is not known. */
@@ -148,19 +160,19 @@ static void range_of(long nr, const long a[4], uint64_t *from, uint64_t *to)
 	*to = INT64_MAX;
 	switch (nr) {
 	case SYS_write:
-		*from = position((int)a[0]);
+		*from = position((int)a[0], -1);
 		*to = *from + (uint64_t)a[2];
 		break;
 	case SYS_writev:
-		*from = position((int)a[0]);
+		*from = position((int)a[0], -1);
 		*to = *from + cow_vec_bytes((void *)a[1], a[2]);
 		break;
 	case SYS_pwrite64:
-		*from = (uint64_t)a[3];
+		*from = position((int)a[0], a[3]);
 		*to = *from + (uint64_t)a[2];
 		break;
 	case SYS_pwritev:
-		*from = (uint64_t)a[3];
+		*from = position((int)a[0], a[3]);
 		*to = *from + cow_vec_bytes((void *)a[1], a[2]);
 		break;
 	case SYS_ftruncate:
@@ -238,11 +250,18 @@ long cow_write(long nr, long a, long b, long c, long d)
 
 void cow_overwrites(int fd, const off_t *at, size_t len)
 {
-	uint64_t from = at ? (uint64_t)*at : position(fd);
+	off_t where = -1;
+	uint64_t from;
 	uint32_t id;
 
 	cow_settle();
-	if (!snapshot_any() || !region_enter())
+	if (!snapshot_any())
+		return;
+	if (at && sys_peek(at, &where, sizeof(where)) != sizeof(where))
+		return; /* the kernel will say so */
+	from = len == SIZE_MAX ? 0 : position(fd, where);
+	len = len < INT64_MAX ? len : INT64_MAX;
+	if (!region_enter())
 		return;
 	id = share_object_of(fd);
 	if (id)

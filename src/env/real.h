@@ -80,12 +80,12 @@ struct _IO_FILE;
 	  (fd, at, to, to_at, n, flags), fd, to, to_at, n)                     \
 	X(ssize_t, pwritev2,                                                   \
 	  (int to, const struct iovec *v, int n, off_t at, int flags),         \
-	  (to, v, n, at, flags), -1, to, at < 0 ? NULL : &at,                  \
-	  cow_vec_bytes(v, n))                                                 \
+	  (to, v, n, at, flags), -1, to, where(&at, flags),                    \
+	  how_much(v, n, flags))                                               \
 	X(ssize_t, pwritev64v2,                                                \
 	  (int to, const struct iovec *v, int n, off_t at, int flags),         \
-	  (to, v, n, at, flags), -1, to, at < 0 ? NULL : &at,                  \
-	  cow_vec_bytes(v, n))
+	  (to, v, n, at, flags), -1, to, where(&at, flags),                    \
+	  how_much(v, n, flags))
 
 /* As <spawn.h> has it. */
 typedef int real_spawn(pid_t *pid, const char *path, const void *actions,

@@ -31,6 +31,23 @@
 REAL_READS(X)
 #undef X
 
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x20
+#endif
+
+/* Where pwritev2() with FLAGS writes to, and how much, as cow.h has it. */
+static const off_t *where(const off_t *at, int flags)
+{
+	static const off_t end = COW_END;
+
+	return flags & RWF_APPEND ? &end : *at < 0 ? NULL : at;
+}
+
+static size_t how_much(const struct iovec *vec, int n, int flags)
+{
+	return flags & RWF_NOAPPEND ? SIZE_MAX : cow_vec_bytes(vec, n);
+}
+
 /* REAL_TRANSFERS lists them. */
 #define X(result, name, parameters, arguments, fd, to, at, n)      \
 	DEFINE(result, name, parameters, arguments, cow_reads(fd); \
