@@ -223,6 +223,23 @@ static long fd_dress(const struct cow_fd *f)
 				  : result;
 }
 
+/*
+ * Whether descriptor I may be of the file that memfd_create(2) made, with its
+ * offset, as the first of the program's most likely is: what is open to be
+ * written in any other way cannot be executed.  What appends does so also when
+ * the copy is written.
+ */
+static bool is_makers(const struct cow_plan *plan, uint32_t i)
+{
+	const int kept = O_ACCMODE | O_PATH | O_APPEND | O_DIRECT;
+
+	for (uint32_t j = 0; j < i; j++)
+		if (COW_FD(plan, j)->object == COW_FD(plan, i)->object &&
+		    (COW_FD(plan, j)->flags & kept) == O_RDWR)
+			return false;
+	return (COW_FD(plan, i)->flags & kept) == O_RDWR;
+}
+
 static long fd_make(struct cow_plan *plan, uint32_t i)
 {
 	struct cow_fd *f = COW_FD(plan, i);
@@ -232,6 +249,8 @@ static long fd_make(struct cow_plan *plan, uint32_t i)
 	if (f->same != i) {
 		fd = sys_call(SYS_fcntl, COW_FD(plan, f->same)->copy,
 			      F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+	} else if (is_makers(plan, i)) {
+		fd = sys_call(SYS_fcntl, o->new, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
 	} else {
 		fd = fdlist_open(0, o->new, f->flags & (O_ACCMODE | O_PATH));
 		if (sys_failed(fd))
