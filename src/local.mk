@@ -86,6 +86,7 @@ libanonshim_la_SOURCES = $(shim_core_sources) \
 	src/interpose/interpose.c src/interpose/interpose.h \
 	src/interpose/dlopen.S \
 	src/interpose/fork.c src/interpose/fork.h \
+	src/interpose/inside.c \
 	src/interpose/objects.c src/interpose/objects.h \
 	src/interpose/process.c src/interpose/process.h \
 	src/interpose/reads.c \

@@ -148,6 +148,23 @@ long real_result(long result)
 	X(fallocate)          \
 	X(fcntl)              \
 	X(fdopen)             \
+	X(posix_fallocate)    \
+	X(vsnprintf)          \
+	X(vdprintf)           \
+	X(__vdprintf_chk)     \
+	X(fileno)             \
+	X(fopen)              \
+	X(fopen64)            \
+	X(freopen)            \
+	X(freopen64)          \
+	X(fexecve)            \
+	X(execveat)           \
+	X(aio_read)           \
+	X(aio_read64)         \
+	X(aio_write)          \
+	X(aio_write64)        \
+	X(lio_listio)         \
+	X(lio_listio64)       \
 	X(posix_spawn)        \
 	X(posix_spawnp)       \
 	X(sendmsg)            \

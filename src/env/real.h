@@ -11,12 +11,14 @@
 
 #include <link.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 struct mallinfo;
+struct aiocb;
 struct iovec;
 struct mmsghdr;
 struct msghdr;
@@ -139,6 +141,26 @@ struct real {
 	int (*fallocate)(int, int, off_t, off_t);
 	int (*fcntl)(int, int, ...);
 	struct _IO_FILE *(*fdopen)(int, const char *);
+	struct _IO_FILE *(*fopen)(const char *, const char *);
+	struct _IO_FILE *(*fopen64)(const char *, const char *);
+	struct _IO_FILE *(*freopen)(const char *, const char *,
+				    struct _IO_FILE *);
+	struct _IO_FILE *(*freopen64)(const char *, const char *,
+				      struct _IO_FILE *);
+	int (*fileno)(struct _IO_FILE *);
+	int (*posix_fallocate)(int, off_t, off_t);
+	int (*vsnprintf)(char *, size_t, const char *, va_list);
+	int (*vdprintf)(int, const char *, va_list);
+	int (*__vdprintf_chk)(int, int, const char *, va_list);
+	int (*fexecve)(int, char *const[], char *const[]);
+	int (*execveat)(int, const char *, char *const[], char *const[], int);
+	/* NULL before glibc 2.34, unless librt is there */
+	int (*aio_read)(struct aiocb *);
+	int (*aio_read64)(struct aiocb *);
+	int (*aio_write)(struct aiocb *);
+	int (*aio_write64)(struct aiocb *);
+	int (*lio_listio)(int, struct aiocb *const[], int, void *);
+	int (*lio_listio64)(int, struct aiocb *const[], int, void *);
 	real_spawn *posix_spawn;
 	real_spawn *posix_spawnp;
 	ssize_t (*sendmsg)(int, const struct msghdr *, int);

@@ -8,7 +8,6 @@
 #include "cow/cow.h"
 #include "env/real.h"
 #include "interpose/interpose.h"
-#include "interpose/objects.h"
 
 #include <errno.h>
 #include <sys/types.h>
@@ -54,22 +53,6 @@ static size_t how_much(const struct iovec *vec, int n, int flags)
 	       if (cow_guards(to)) cow_overwrites(to, at, n))
 REAL_TRANSFERS(X)
 #undef X
-
-struct _IO_FILE *fdopen(int fd, const char *mode);
-
-/* What is done to a FILE nobody sees. */
-EXPORT struct _IO_FILE *fdopen(int fd, const char *mode)
-{
-	struct _IO_FILE *result;
-
-	if (!real.fdopen)
-		real_init();
-	cow_reads(fd);
-	result = real.fdopen(fd, mode);
-	if (result)
-		objects_escape(fd);
-	return result;
-}
 
 /* ACTIONS may give the new process what it would not have. */
 #define SPAWN(name)                                                           \

@@ -107,6 +107,28 @@ test_descriptor_of_a_ring() { passes ring 1; }
 test_namespace_that_is_left() { passes leave; }
 test_descriptor_of_another_process() { passes sent 1; }
 
+test_room_is_made() { passes room; }
+test_descriptor_that_is_printed_to() { passes print; }
+test_file_of_a_parent() { passes wrap 1; }
+test_file_by_name() { passes name; }
+test_descriptor_of_a_thread() { passes aio 1; }
+
+test_region_with_another_alias() {
+	needs_watch
+	status with copy=lazy "$victims/fork_passes" alias "$(less 3 20)"
+	equal "$status" 0 "exit status"
+}
+
+test_program_in_memory() {
+	local options
+
+	for options in "" copy=eager copy=lazy; do
+		status with "$options" "$victims/fork_passes" run 1 2>err
+		cat err
+		equal "$status" 0 "exit status, $options"
+	done
+}
+
 test_pinned_pages() {
 	local which
 

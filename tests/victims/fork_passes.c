@@ -14,9 +14,17 @@
  *	ring	the parent writes it by io_uring
  *	leave	both leave a namespace, and become who they are
  *	sent	a process that was sent it writes it
+ *	room	the child makes room with posix_fallocate()
+ *	print	both write it with dprintf()
+ *	wrap	the parent writes it through a FILE that it makes then
+ *	name	the child reads it through a FILE of its name in /proc
+ *	aio	the parent writes it with aio_write()
+ *	alias	it is a region's, of which the child makes one alias more
+ *	run	it is a program, which the child becomes
  */
 #include "fork_help.h"
 
+#include <aio.h>
 #include <linux/io_uring.h>
 #include <poll.h>
 #include <spawn.h>
@@ -95,6 +103,34 @@ static void read_memory(void)
 	CHECK(!close(fd));
 }
 
+static void by_name(void)
+{
+	char path[32];
+	FILE *file;
+
+	sprintf(path, "/proc/self/fd/%d", twin.fd);
+	file = fopen(path, "re");
+	CHECK(file);
+	read_file(file);
+	CHECK(!fclose(file));
+}
+
+static void print(int fd)
+{
+	/* where nobody looks */
+	CHECK(lseek(fd, NEAR_END + 8, SEEK_SET) == NEAR_END + 8);
+	CHECK(dprintf(fd, "by %s", whoami) > 0);
+}
+
+static void one_alias_more(void)
+{
+	void *p = NULL;
+
+	CHECK(!anonshim_region_alias((void *)twin.one, NEAR_END, PAGE,
+				     PROT_READ, &p));
+	see(p, TWIN_PAGES - 1);
+}
+
 /* What ends all threads but the caller's, or needs that. */
 static void leave_namespace(void)
 {
@@ -115,6 +151,14 @@ static void child_run(FILE *file)
 	}
 	if (is("mem"))
 		read_memory();
+	if (is("room"))
+		CHECK(!posix_fallocate(twin.fd, 0, BYTES));
+	if (is("print"))
+		print(twin.fd);
+	if (is("name"))
+		by_name();
+	if (is("alias"))
+		one_alias_more();
 	if (is("file"))
 		read_file(file);
 	else if (is("spawn"))
@@ -240,6 +284,28 @@ static void helper_write(void)
 	CHECK(write(helper, &byte, 1) == 1 && read(helper, &byte, 1) == 1);
 }
 
+static void wrap(void)
+{
+	FILE *file = fdopen(fcntl(twin.fd, F_DUPFD_CLOEXEC, 3), "r+");
+
+	CHECK(file && !fseek(file, NEAR_END, SEEK_SET));
+	CHECK(fwrite(page, PAGE, 1, file) == 1 && !fclose(file));
+}
+
+static void write_by_thread(void)
+{
+	struct aiocb cb = {
+		.aio_fildes = twin.fd,
+		.aio_buf = page,
+		.aio_nbytes = PAGE,
+		.aio_offset = NEAR_END,
+	};
+	const struct aiocb *list[] = {&cb};
+
+	CHECK(!aio_write(&cb) && !aio_suspend(list, 1, NULL));
+	CHECK(aio_return(&cb) == (ssize_t)PAGE);
+}
+
 static void cut(void)
 {
 	char path[32];
@@ -262,6 +328,12 @@ static void parent_run(void)
 		write_by_ring(NEAR_END);
 	else if (is("sent"))
 		helper_write();
+	else if (is("print"))
+		print(twin.fd);
+	else if (is("wrap"))
+		wrap();
+	else if (is("aio"))
+		write_by_thread();
 	if (is("leave")) {
 		leave_namespace();
 		twin_write(twin.one, TWIN_PAGES, VALUE_PARENT);
@@ -289,6 +361,42 @@ static void fork_once(FILE *file)
 		      twin.one[(TWIN_PAGES - 1) * WORDS]);
 }
 
+static void region_make(void)
+{
+	void *one, *two = NULL;
+
+	CHECK(!anonshim_region_create(&one, BYTES, 0, "twin"));
+	CHECK(!anonshim_region_alias(one, 0, 0, PROT_READ | PROT_WRITE, &two));
+	twin = (struct twin){one, two, TWIN_PAGES, -1};
+}
+
+/* What is written through a memfd's own descriptor can be executed. */
+static int run(void)
+{
+	char word[] = "ran", end[] = "";
+	char *argv[] = {end, word, NULL};
+	char *envp[] = {NULL};
+	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	off_t size = lseek(from, 0, SEEK_END);
+	int fd = memfd_of("program", TWIN_PAGES, MFD_CLOEXEC);
+	size_t pages = ((size_t)size + PAGE - 1) / PAGE;
+	char *one = map_shared(fd, pages, 0, PROT_READ | PROT_WRITE);
+	pid_t pid;
+
+	map_shared(fd, pages, 0, PROT_READ);
+	CHECK(pread(from, one, (size_t)size, 0) == size);
+	CHECK(!munmap(one, pages * PAGE));
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		fexecve(fd, argv, envp);
+		whoami = "child";
+		wrong("no program: errno %d", errno);
+	}
+	talk_reap(pid);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned times;
@@ -296,7 +404,7 @@ int main(int argc, char **argv)
 
 	victim_begin();
 	if (argc == 2)
-		return read_input();
+		return strcmp(argv[1], "ran") ? read_input() : 0;
 	CHECK(argc == 3);
 	how = argv[1];
 	times = (unsigned)strtoul(argv[2], NULL, 10);
@@ -304,7 +412,12 @@ int main(int argc, char **argv)
 		ring_make();
 	if (is("sent"))
 		helper_start();
-	twin_make(&twin, TWIN_PAGES);
+	if (is("run"))
+		return run();
+	if (is("alias"))
+		region_make();
+	else
+		twin_make(&twin, TWIN_PAGES);
 	file = is("file") ? fdopen(twin.fd, "r+") : NULL;
 	if (is("sent"))
 		helper_give();
