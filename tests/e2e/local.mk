@@ -70,6 +70,7 @@ e2e_victims = \
 	tests/victims/secure \
 	tests/victims/small_stack \
 	tests/victims/snapshot_api \
+	tests/victims/snapshot_files \
 	tests/victims/snapshot_keep \
 	tests/victims/snapshot_kernel \
 	tests/victims/snapshot_limits \

@@ -110,6 +110,11 @@ test_process_vm_writev() { snapshots snapshot_kernel vm; }
 test_a_pipe() { snapshots snapshot_kernel pipe; }
 test_a_socket() { snapshots snapshot_kernel socket; }
 test_getrandom() { snapshots snapshot_kernel random; }
+test_what_is_appended() { snapshots snapshot_files appends; }
+test_what_is_printed() { snapshots snapshot_files prints; }
+test_what_is_refused() { snapshots snapshot_files refuses; }
+test_files_that_grew() { snapshots snapshot_files grew; }
+test_files_that_grow_unseen() { snapshots snapshot_files grows; }
 
 # What becomes of it ----------------------------------------------------------
 
