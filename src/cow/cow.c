@@ -349,6 +349,16 @@ bool cow_alone(void)
 	return alone;
 }
 
+void cow_exits(int status)
+{
+	/* a child of vfork() has its parent's engine, not its own */
+	if (!cow_threads() || sys_getpid() != anonshim_registry->pid ||
+	    sys_threads() != 1 + cow_threads())
+		return;
+	for (;;)
+		sys_call(SYS_exit_group, status, 0, 0, 0, 0, 0);
+}
+
 void cow_hold(void)
 {
 	snapshot_hold();

@@ -116,6 +116,10 @@ unsigned cow_threads(void);
 /* Whether this thread is the only one but for those. */
 bool cow_alone(void);
 
+/* This thread is about to end, by exit(2) itself, with STATUS: where it is the
+ * program's last the process ends, though the shim has a thread. */
+void cow_exits(int status);
+
 /* Undo all and free PLAN; cow_child() does. */
 void cow_free(struct cow_plan *plan);
 

@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 
 #define EVENTS 16
+#define LOOK_MS 1000 /* for who has ended */
 
 int engine_uffd = -1;
 bool engine_held;
@@ -142,6 +143,26 @@ void engine_poll_end(int fd)
 		p->fd = 0;
 }
 
+/*
+ * Whether all but this thread have ended, and not the process: so the program
+ * can, by exit(2) itself, and would be waited for for ever.  The first of them
+ * is counted as long as there are others.
+ */
+static bool is_left(void)
+{
+	char text[128];
+	long fd = sys_threads() == 2 ? sys_open("/proc/self/stat", O_RDONLY, 0)
+				     : -1;
+	long n = sys_failed(fd) ? 0 : sys_read((int)fd, text, sizeof(text) - 1);
+	const char *end;
+
+	if (!sys_failed(fd))
+		sys_close((int)fd);
+	text[n > 0 ? n : 0] = '\0';
+	end = strrchr(text, ')');
+	return end && !strncmp(end, ") Z", 3);
+}
+
 /* Wait for what there may be to do, and do what there is but faults. */
 static void wait_for_work(void)
 {
@@ -154,7 +175,8 @@ static void wait_for_work(void)
 	for (size_t i = 0; i < ENGINE_POLLS; i++)
 		if (engine.polls[i].fd)
 			wait[n++].fd = engine.polls[i].fd;
-	sys_call(SYS_poll, (long)wait, n, -1, 0, 0, 0);
+	if (!sys_call(SYS_poll, (long)wait, n, LOOK_MS, 0, 0, 0) && is_left())
+		engine.quit = true;
 	while (--n) {
 		p = poll_of(wait[n].fd);
 		if (p && wait[n].revents)

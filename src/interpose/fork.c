@@ -403,10 +403,24 @@ static int clone_begin(void *arg)
 	int (*fn)(void *) = c->fn;
 	void *its_arg = c->arg;
 
+	int status;
+
 	files_release();
 	child();
 	forking_end_child();
-	return fn(its_arg);
+	status = fn(its_arg);
+	cow_exits(status);
+	return status;
+}
+
+/* The same of a child for which nothing is copied: it may have copies made. */
+static int clone_plainly(void *arg)
+{
+	const struct clone_call *c = arg;
+	int status = c->fn(c->arg);
+
+	cow_exits(status);
+	return status;
 }
 
 static long call_clone(void *arg)
@@ -432,6 +446,9 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 		real_init();
 	if (copies() && fn && stack && is_plain((unsigned)flags))
 		return (int)fork_alone(call_clone, &c);
+	if (guard_open() && fn && stack && !(flags & CLONE_VM))
+		return real.clone(clone_plainly, stack, flags, &c, c.parent_tid,
+				  c.tls, c.child_tid);
 	return real.clone(fn, stack, flags, arg, c.parent_tid, c.tls,
 			  c.child_tid);
 }

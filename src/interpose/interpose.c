@@ -166,6 +166,7 @@ const unsigned char interpose_watched[WATCHED] = {
 	[SYS_brk] = 1,
 	[SYS_prctl] = 1,
 	[SYS_seccomp] = 1,
+	[SYS_exit] = 1,
 	[SYS_madvise] = 1,
 	[SYS_remap_file_pages] = 1,
 	[SYS_ftruncate] = 1,
@@ -250,6 +251,9 @@ long interpose_syscall(long nr, const long a[6],
 	case SYS_clone:
 	case SYS_clone3:
 		return fork_by_syscall(nr, a);
+	case SYS_exit:
+		cow_exits((int)a[0]);
+		break;
 	case SYS_brk:
 		result = real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 		track_sbrk(0);

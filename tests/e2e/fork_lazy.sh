@@ -129,6 +129,19 @@ test_program_in_memory() {
 	done
 }
 
+# What the parent has a thread for from its first lazy copy on does not keep it.
+test_processes_end() {
+	local how
+
+	needs_watch
+	for how in clone first exit thread; do
+		status without "$victims/fork_exits" "$how"
+		equal "$status" 0 "exit status without the shim: $how"
+		status with copy=lazy "$victims/fork_exits" "$how"
+		equal "$status" 0 "exit status: $how"
+	done
+}
+
 test_pinned_pages() {
 	local which
 

@@ -21,6 +21,7 @@ e2e_victims = \
 	tests/victims/fork_api \
 	tests/victims/fork_api_linked \
 	tests/victims/fork_churn \
+	tests/victims/fork_exits \
 	tests/victims/fork_handlers \
 	tests/victims/fork_jit \
 	tests/victims/fork_keeps \
