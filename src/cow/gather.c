@@ -383,7 +383,8 @@ static void object_ask(struct cow_object *o)
 	seals = sys_call(SYS_fcntl, o->program_fd, F_GET_SEALS, 0, 0, 0, 0);
 	if (!sys_failed(seals))
 		o->seals = (unsigned)seals;
-	if (!o->name[0])
+	/* /proc/PID/maps has \012 where a line would end */
+	if (!o->name[0] || strchr(o->name, '\\'))
 		fd_name(o->program_fd, o->name);
 	o->huge_bytes = sys_huge_bytes(o->program_fd);
 }

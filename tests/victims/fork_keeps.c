@@ -106,7 +106,7 @@ static void with_descriptors(int fd)
 /* That nobody may execute, if the kernel knows of that. */
 static void with_no_exec(void)
 {
-	int fd = memfd_create("of data", 8 /* MFD_NOEXEC_SEAL */);
+	int fd = memfd_create("of\ndata", 8 /* MFD_NOEXEC_SEAL */);
 
 	if (fd < 0)
 		return;
@@ -207,9 +207,13 @@ static void print_mapping(unsigned i)
 
 static void print_fd(int fd)
 {
+	char path[32], name[64] = "";
 	struct stat st;
 
 	CHECK(!fstat(fd, &st));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK(readlink(path, name, sizeof(name) - 1) > 0);
+	printf("descriptor %d is %s\n", fd, name);
 	printf("descriptor %d: at %ld, FD %x, FL %x, %ld bytes, %ld blocks, "
 	       "seals %x, links %lu, mode %o\n",
 	       fd, (long)lseek(fd, 0, SEEK_CUR), (unsigned)fcntl(fd, F_GETFD),
