@@ -26,6 +26,8 @@ struct timespec;
 struct mallinfo2;
 struct _IO_FILE;
 
+#define REAL_FIONCLEX 0x5450 /* execve(2) will not close it */
+
 /*
  * What reads, or passes on, what a descriptor leads to:
  * X(result, name, parameters, arguments, the descriptor)
@@ -60,6 +62,8 @@ struct _IO_FILE;
 	  whence >= SEEK_DATA ? fd : -1)                                       \
 	X(off_t, lseek64, (int fd, off_t at, int whence), (fd, at, whence),    \
 	  whence >= SEEK_DATA ? fd : -1)                                       \
+	X(int, ioctl, (int fd, unsigned long what, void *arg),                 \
+	  (fd, what, arg), what == REAL_FIONCLEX ? fd : -1)                    \
 	X(int, dup, (int fd), (fd), fd)                                        \
 	X(int, dup2, (int fd, int to), (fd, to), fd)                           \
 	X(int, dup3, (int fd, int to, int flags), (fd, to, flags), fd)

@@ -119,6 +119,12 @@ test_region_with_another_alias() {
 	equal "$status" 0 "exit status"
 }
 
+test_descriptor_that_is_kept() {
+	needs_watch
+	status with copy=lazy "$victims/fork_passes" keep "$(less 3 20)"
+	equal "$status" 0 "exit status"
+}
+
 test_program_in_memory() {
 	local options
 

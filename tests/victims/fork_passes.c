@@ -20,6 +20,7 @@
  *	name	the child reads it through a FILE of its name in /proc
  *	aio	the parent writes it with aio_write()
  *	alias	it is a region's, of which the child makes one alias more
+ *	keep	the child becomes a program that reads it
  *	run	it is a program, which the child becomes
  */
 #include "fork_help.h"
@@ -28,6 +29,7 @@
 #include <linux/io_uring.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -65,11 +67,12 @@ static void read_file(FILE *file)
 }
 
 /* What the program that is started does. */
-static int read_input(void)
+static int read_input(int fd)
 {
 	whoami = how = "program";
 	for (uint64_t i = TWIN_PAGES; i--;) {
-		CHECK(pread(0, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE);
+		CHECK(pread(fd, page, PAGE, (off_t)(i * PAGE)) ==
+		      (ssize_t)PAGE);
 		see(page, i);
 	}
 	return 0;
@@ -77,7 +80,7 @@ static int read_input(void)
 
 static void start_program(void)
 {
-	char path[] = "/proc/self/exe", word[] = "input";
+	char path[] = "/proc/self/exe", word[] = "0";
 	char *argv[] = {path, word, NULL};
 	char *envp[] = {NULL};
 	posix_spawn_file_actions_t actions;
@@ -88,6 +91,19 @@ static void start_program(void)
 	CHECK(!posix_spawn(&pid, path, &actions, NULL, argv, envp));
 	CHECK(!posix_spawn_file_actions_destroy(&actions));
 	talk_reap(pid);
+}
+
+/* As Python does to pass one on. */
+static void become_program(void)
+{
+	char word[16];
+	char *argv[] = {word, word, NULL};
+	char *envp[] = {NULL};
+
+	sprintf(word, "%d", twin.fd);
+	CHECK(!ioctl(twin.fd, FIONCLEX));
+	execve("/proc/self/exe", argv, envp);
+	wrong("no program: errno %d", errno);
 }
 
 static void read_memory(void)
@@ -159,6 +175,8 @@ static void child_run(FILE *file)
 		by_name();
 	if (is("alias"))
 		one_alias_more();
+	if (is("keep"))
+		become_program();
 	if (is("file"))
 		read_file(file);
 	else if (is("spawn"))
@@ -404,7 +422,7 @@ int main(int argc, char **argv)
 
 	victim_begin();
 	if (argc == 2)
-		return strcmp(argv[1], "ran") ? read_input() : 0;
+		return strcmp(argv[1], "ran") ? read_input(atoi(argv[1])) : 0;
 	CHECK(argc == 3);
 	how = argv[1];
 	times = (unsigned)strtoul(argv[2], NULL, 10);
