@@ -10,9 +10,12 @@
 #ifndef ANONSHIM_HEAP_CACHE_H
 #define ANONSHIM_HEAP_CACHE_H
 
+#include "base/mem.h"
+#include "env/guard.h"
 #include "heap/arena.h"
 #include "heap/class.h"
 #include "heap/owner.h"
+#include "track/unwind.h"
 #include "wire/registry_abi.h"
 
 #include <stdbool.h>
@@ -32,7 +35,7 @@ struct slot {
 	/* of its arena; an empty one where more must be looked at */
 	struct registry_cache *cache;
 	const struct caller *caller;
-	struct cfi_rule step; /* of a wrapper, to its caller */
+	struct cfi_rule step; /* of a wrapper, to its caller; unwind_fast() */
 };
 
 /* A power of two of them, less one. */
@@ -98,6 +101,45 @@ static inline void *cache_pop(size_t size, uintptr_t pc)
 	if (__builtin_expect(size > CLASS_MAX_BYTES || s->pc != pc, 0))
 		return NULL;
 	return cache_pop_at(size, s);
+}
+
+/* Frames that are looked through. */
+#define CACHE_WRAPPERS_MAX 16
+
+/* Where what lies from SP upwards may be read without asking: the thread's own
+ * stack, of another the page. */
+static inline uintptr_t readable_to(uintptr_t sp)
+{
+	return sp >= guard.stack_low && sp < guard.stack_high ? guard.stack_high
+							      : page_up(sp);
+}
+
+/*
+ * A free block of SIZE for who asks at START through wrappers all known to this
+ * thread, or NULL.  The words of a frame stay apart: a vector of what has just
+ * been stored has to be waited for.
+ */
+static inline void *cache_pop_through(size_t size,
+				      const struct unwind_start *start)
+{
+	uintptr_t pc = start->pc;
+	uintptr_t sp = start->sp;
+	uintptr_t fp = start->fp;
+	uintptr_t high = readable_to(sp);
+
+	if (__builtin_expect(size > CLASS_MAX_BYTES, 0))
+		return NULL;
+	for (int i = 0; i < CACHE_WRAPPERS_MAX; i++) {
+		const struct slot *s = slot_of(pc);
+
+		if (s->pc != pc)
+			return NULL;
+		if (s->step.base == CFI_NONE)
+			return cache_pop_at(size, s);
+		if (!unwind_apply_fast(s->step, high, &pc, &sp, &fp))
+			return NULL;
+	}
+	return NULL;
 }
 
 /* Whether P is the block that was put back last. */

@@ -25,7 +25,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define LOOK_THROUGH_MAX 16
 #define ROOM_BYTES ((size_t)64 << 20)
 
 enum heap_state heap_state;
@@ -40,8 +39,8 @@ static void slot_fill(struct thread_heap *t, struct slot *s, uintptr_t pc,
 	s->pc = 0;
 	s->caller = c;
 	s->cache = &no_cache;
-	s->step =
-		caller_wraps(c) ? c->rule : (struct cfi_rule){.base = CFI_NONE};
+	s->step = caller_wraps(c) ? unwind_fast(c->rule)
+				  : (struct cfi_rule){.base = CFI_NONE};
 	s->pc = pc;
 }
 
@@ -89,41 +88,8 @@ static bool is_wrapper(struct thread_heap *t, const struct unwind_start *frame,
 	if (!caller_wraps(c))
 		return false;
 	if (s->pc == frame->pc)
-		s->step = c->rule;
+		s->step = unwind_fast(c->rule);
 	return true;
-}
-
-/* Where what lies from SP upwards may be read without asking: the thread's own
- * stack, of another the page. */
-static inline uintptr_t readable_to(uintptr_t sp)
-{
-	return sp >= guard.stack_low && sp < guard.stack_high ? guard.stack_high
-							      : page_up(sp);
-}
-
-/*
- * A free block of SIZE for who asks at START through wrappers all known to this
- * thread, or NULL.  The words of a frame stay apart: a vector of what has just
- * been stored has to be waited for.
- */
-static inline void *pop_through(size_t size, const struct unwind_start *start)
-{
-	uintptr_t pc = start->pc;
-	uintptr_t sp = start->sp;
-	uintptr_t fp = start->fp;
-	uintptr_t high = readable_to(sp);
-
-	for (int i = 0; i < LOOK_THROUGH_MAX; i++) {
-		const struct slot *s = slot_of(pc);
-
-		if (s->pc != pc)
-			return NULL;
-		if (s->step.base == CFI_NONE)
-			return cache_pop_at(size, s);
-		if (!unwind_apply_fast(s->step, high, &pc, &sp, &fp))
-			return NULL;
-	}
-	return NULL;
 }
 
 /* The first who is no wrapper; where all are, the first; *PC: where he is. */
@@ -134,7 +100,7 @@ static struct place *asked_by(struct thread_heap *t,
 	const struct caller *first = caller_of(t, frame.pc);
 	const struct caller *c = first;
 
-	for (int i = 0; i < LOOK_THROUGH_MAX; i++) {
+	for (int i = 0; i < CACHE_WRAPPERS_MAX; i++) {
 		if (!is_wrapper(t, &frame, c)) {
 			*pc = frame.pc;
 			return c->place;
@@ -311,8 +277,8 @@ void *heap_alloc(size_t size, size_t alignment, bool zero,
 
 	if (__builtin_expect(!thread_calls, 0))
 		return alloc_late(size, alignment, zero, caller);
-	if (alignment <= HEAP_ALIGN && size <= CLASS_MAX_BYTES)
-		p = pop_through(size, caller);
+	if (alignment <= HEAP_ALIGN)
+		p = cache_pop_through(size, caller);
 	if (!p)
 		return heap_take(size, alignment, zero, false, caller);
 	return zero ? memset(p, 0, size) : p;

@@ -29,11 +29,23 @@ static SLOW void *malloc_slowly(size_t size)
 	return heap_alloc(size, HEAP_ALIGN, false, &caller);
 }
 
-EXPORT void *malloc(size_t size)
+/* By wrappers; jumped to, and from, so that the caller's frame is the first. */
+static SLOW void *malloc_through(size_t size)
 {
-	void *p = cache_due() ? NULL : cache_pop(size, CALLER);
+	struct unwind_start caller = UNWIND_CALLER();
+	void *p = cache_pop_through(size, &caller);
 
 	return LIKELY(p) ? p : malloc_slowly(size);
+}
+
+EXPORT void *malloc(size_t size)
+{
+	void *p;
+
+	if (cache_due())
+		return malloc_slowly(size);
+	p = cache_pop(size, CALLER);
+	return LIKELY(p) ? p : malloc_through(size);
 }
 
 static SLOW void free_slowly(void *p)

@@ -139,12 +139,24 @@ static SLOW void *new_slowly(size_t size)
 	return p ? p : new_failed("_Znwm", size, 0, caller.pc);
 }
 
+/* By wrappers, as malloc_through(). */
+static SLOW void *new_through(size_t size)
+{
+	struct unwind_start caller = UNWIND_CALLER();
+	void *p = cache_pop_through(size, &caller);
+
+	return LIKELY(p) ? p : new_slowly(size);
+}
+
 /* Where malloc is the program's, no caller of this has a slot. */
 void *new_plain(size_t size)
 {
-	void *p = cache_due() ? NULL : cache_pop(size, CALLER);
+	void *p;
 
-	return LIKELY(p) ? p : new_slowly(size);
+	if (cache_due())
+		return new_slowly(size);
+	p = cache_pop(size, CALLER);
+	return LIKELY(p) ? p : new_through(size);
 }
 
 void *new_array(size_t size)
@@ -153,8 +165,10 @@ void *new_array(size_t size)
 
 	if (!LIKELY(family.operator_new))
 		return new_plain(size);
-	p = cache_due() ? NULL : cache_pop(size, CALLER);
-	return LIKELY(p) ? p : new_slowly(size);
+	if (cache_due())
+		return new_slowly(size);
+	p = cache_pop(size, CALLER);
+	return LIKELY(p) ? p : new_through(size);
 }
 
 void *new_aligned(size_t size, size_t alignment)

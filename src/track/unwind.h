@@ -46,26 +46,43 @@ unsigned unwind_capture(const struct unwind_start *start, uintptr_t *frames,
 struct cfi_rule unwind_rule(uintptr_t pc);
 
 /*
- * Do it where that is ordinary: all that is read lies between *SP and HIGH.
- * False: it is not, and nothing was changed.
+ * RULE, where unwind_apply_fast() can do with it; else another, that it
+ * refuses.  What goes by the stack pointer is looked at here, once.
+ */
+static inline struct cfi_rule unwind_fast(struct cfi_rule rule)
+{
+	bool fits =
+		rule.base == CFI_RBP ||
+		(rule.base == CFI_RSP && rule.offset > 0 && !(rule.offset & 7));
+
+	if (rule.rbp_saved)
+		fits &= rule.rbp_saved == 1 && rule.rbp_offset <= -8 &&
+			(rule.base == CFI_RBP ||
+			 rule.rbp_offset >= -rule.offset);
+	if (!fits && rule.base != CFI_NONE)
+		rule.base = CFI_SIGNAL;
+	return rule;
+}
+
+/*
+ * From a frame to its caller's by RULE of unwind_fast(): all that is read lies
+ * between *SP and HIGH.  False: it does not, and nothing was changed.
  */
 static inline bool unwind_apply_fast(struct cfi_rule rule, uintptr_t high,
 				     uintptr_t *pc, uintptr_t *sp,
 				     uintptr_t *fp)
 {
 	uintptr_t cfa = rule.base == CFI_RSP ? *sp : *fp;
-	uintptr_t saved;
 
 	cfa += (uintptr_t)(intptr_t)rule.offset;
-	saved = cfa + (uintptr_t)(intptr_t)rule.rbp_offset;
-	if (rule.base == CFI_NONE || rule.base > CFI_RBP || cfa <= *sp ||
-	    cfa > high || cfa & 7)
+	if (rule.base != CFI_RSP &&
+	    (rule.base != CFI_RBP || cfa <= *sp || cfa & 7 ||
+	     (rule.rbp_saved && cfa + (uintptr_t)rule.rbp_offset < *sp)))
 		return false;
-	if (rule.rbp_saved) {
-		if (rule.rbp_saved != 1 || saved < *sp || saved >= cfa)
-			return false;
-		*fp = *(const uintptr_t *)saved;
-	}
+	if (cfa > high)
+		return false;
+	if (rule.rbp_saved)
+		*fp = *(const uintptr_t *)(cfa + (uintptr_t)rule.rbp_offset);
 	*pc = ((const uintptr_t *)cfa)[-1];
 	*sp = cfa;
 	return true;
