@@ -345,6 +345,75 @@ Test(unwind, nonsense_ends_the_walk)
 	}
 }
 
+/* A stack of numbers that say where they are. */
+static struct {
+	uintptr_t word[64];
+	uintptr_t pc, sp, fp;
+} ladder;
+
+#define AT(i) ((uintptr_t)&ladder.word[i])
+
+/* From a frame with its stack pointer at word 8, and rbp at 40, below 48. */
+static bool steps_by(enum cfi_base base, int offset, int saved, int rbp_offset)
+{
+	struct cfi_rule rule = {(uint8_t)base, (uint8_t)saved,
+				(int16_t)rbp_offset, offset};
+
+	for (size_t i = 0; i < 64; i++)
+		ladder.word[i] = 1000 + i;
+	ladder.pc = 1;
+	ladder.sp = AT(8);
+	ladder.fp = AT(40);
+	if (unwind_apply_fast(unwind_fast(rule), AT(48), &ladder.pc, &ladder.sp,
+			      &ladder.fp))
+		return true;
+	cr_assert_eq(ladder.pc, 1, "changed, though it was refused");
+	cr_assert_eq(ladder.sp, AT(8));
+	cr_assert_eq(ladder.fp, AT(40));
+	return false;
+}
+
+static void is_at(size_t cfa, uintptr_t fp)
+{
+	cr_assert_eq(ladder.pc, 1000 + cfa - 1);
+	cr_assert_eq(ladder.sp, AT(cfa));
+	cr_assert_eq(ladder.fp, fp);
+}
+
+Test(unwind, ordinary_steps)
+{
+	cr_assert(steps_by(CFI_RSP, 8, 0, 0));
+	is_at(9, AT(40));
+	cr_assert(steps_by(CFI_RSP, 16, 1, -16));
+	is_at(10, 1000 + 8);
+	cr_assert(steps_by(CFI_RSP, 40 * 8, 1, -16));
+	is_at(48, 1000 + 46);
+	cr_assert(steps_by(CFI_RBP, 16, 1, -16));
+	is_at(42, 1000 + 40);
+	cr_assert(steps_by(CFI_RBP, -31 * 8, 0, 0));
+	is_at(9, AT(40));
+}
+
+Test(unwind, steps_that_are_not_taken)
+{
+	cr_assert_not(steps_by(CFI_RSP, 41 * 8, 0, 0), "beyond the end");
+	cr_assert_not(steps_by(CFI_RSP, 0, 0, 0), "nowhere");
+	cr_assert_not(steps_by(CFI_RSP, -8, 0, 0), "back");
+	cr_assert_not(steps_by(CFI_RSP, 12, 0, 0), "not to a word");
+	cr_assert_not(steps_by(CFI_RSP, 16, 1, -24), "rbp below the frame");
+	cr_assert_not(steps_by(CFI_RSP, 16, 1, 0), "rbp above the frame");
+	cr_assert_not(steps_by(CFI_RSP, 16, 2, -16), "rbp saved oddly");
+	cr_assert_not(steps_by(CFI_RBP, 9 * 8, 0, 0), "beyond the end");
+	cr_assert_not(steps_by(CFI_RBP, -32 * 8, 0, 0), "nowhere");
+	cr_assert_not(steps_by(CFI_RBP, 12, 0, 0), "not to a word");
+	cr_assert_not(steps_by(CFI_RBP, -31 * 8, 1, -16), "rbp below");
+	cr_assert_not(steps_by(CFI_RBP, 16, 1, 8), "rbp above the frame");
+	cr_assert_not(steps_by(CFI_RBP, 16, 2, -16), "rbp saved oddly");
+	cr_assert_not(steps_by(CFI_DEREF, 16, 0, 0));
+	cr_assert_not(steps_by(CFI_SIGNAL, 16, 0, 0));
+	cr_assert_not(steps_by(CFI_NONE, 16, 0, 0));
+}
+
 Test(unwind, depth_is_kept)
 {
 	uintptr_t frames[UNWIND_DEPTH_MAX];
