@@ -73,6 +73,12 @@ static void put(unsigned writer, uint64_t n)
 	}
 }
 
+static void put_all(uint64_t n)
+{
+	for (unsigned writer = 0; writer < WRITERS; writer++)
+		put(writer, n);
+}
+
 static void *writer_run(void *arg)
 {
 	unsigned writer = (unsigned)(uintptr_t)arg;
@@ -141,14 +147,12 @@ static void child_run(unsigned depth)
 			child_run(depth - 1);
 			_exit(0);
 		}
-		for (unsigned writer = 0; writer < WRITERS; writer++)
-			put(writer, 1);
+		put_all(1);
 		CHECK(waitpid(pid, &status, 0) == pid);
 		if (status)
 			wrong("its own child: 0x%x", (unsigned)status);
 	}
-	for (unsigned writer = 0; writer < WRITERS; writer++)
-		put(writer, 7);
+	put_all(7);
 	check();
 }
 
@@ -161,8 +165,7 @@ static void map(size_t mib)
 	two = mremap((void *)one, 0, pages * PAGE, MREMAP_MAYMOVE);
 	CHECK(two != MAP_FAILED);
 	step = is("holes") ? 100 : 1;
-	for (unsigned writer = 0; writer < WRITERS; writer++)
-		put(writer, 1);
+	put_all(1);
 }
 
 /* Of FD, what there was of map(). */
@@ -251,27 +254,29 @@ static void files(void)
 		child_run(0);
 		_exit(0);
 	}
-	for (unsigned writer = 0; writer < WRITERS; writer++)
-		put(writer, 2);
+	put_all(2);
 	talk_reap(pid);
 }
 
 static void locked(unsigned times)
 {
 	while (times--) {
-		pid_t pid = fork();
+		uint64_t was = *one;
+		struct talk talk;
 
-		CHECK(pid >= 0);
-		if (!pid) {
+		talk_open(&talk);
+		talk_split(&talk, fork());
+		if (!talk.child) {
+			talk_hear(&talk);
+			CHECK(*one == was);
 			child_run(0);
-			_exit(0);
+			talk_end(&talk);
 		}
-		if (mlockall(MCL_CURRENT))
+		if (mlockall(MCL_CURRENT) || munlockall())
 			SKIP("memory may not be locked");
-		CHECK(!munlockall());
-		for (unsigned writer = 0; writer < WRITERS; writer++)
-			put(writer, times + 2);
-		talk_reap(pid);
+		put_all(times + 2);
+		talk_say(&talk);
+		talk_end(&talk);
 	}
 }
 
@@ -378,8 +383,7 @@ static void crowd(unsigned times)
 	int status;
 
 	map_instead(fd);
-	for (unsigned writer = 0; writer < WRITERS; writer++)
-		put(writer, 1);
+	put_all(1);
 	CHECK(!pthread_barrier_init(&all_there, NULL, times));
 	for (unsigned i = 0; i < times; i++)
 		CHECK(!pthread_create(&thread[i], NULL, fork_with_all,
@@ -425,8 +429,7 @@ static void odd(void)
 	CHECK(fd >= 0);
 	map_shared(fd, pages, 0, PROT_READ);
 	for (int i = 0; i < 3; i++) {
-		for (unsigned writer = 0; writer < WRITERS; writer++)
-			put(writer, 1);
+		put_all(1);
 		threads_run(1, NULL);
 		if (!i)
 			unmap_unseen(unseen, pages * PAGE);
@@ -441,13 +444,11 @@ static void grow(size_t mib)
 	map_instead(fd);
 	CHECK(!ftruncate(fd, (off_t)(mib << 19)));
 	pages /= 2;
-	for (unsigned writer = 0; writer < WRITERS; writer++)
-		put(writer, 1);
+	put_all(1);
 	threads_run(1, NULL);
 	CHECK(!ftruncate(fd, (off_t)(mib << 20)));
 	pages *= 2;
-	for (unsigned writer = 0; writer < WRITERS; writer++)
-		put(writer, 1);
+	put_all(1);
 	threads_run(1, NULL);
 }
 
@@ -548,8 +549,7 @@ static void all_stopped(unsigned times)
 		}
 		CHECK(waitpid(pid[i], &status, WUNTRACED) == pid[i]);
 		CHECK(WIFSTOPPED(status));
-		for (unsigned writer = 0; writer < WRITERS; writer++)
-			put(writer, i + 2);
+		put_all(i + 2);
 	}
 	for (unsigned i = 0; i < times; i++) {
 		kill(pid[i], SIGCONT);
