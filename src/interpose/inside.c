@@ -208,12 +208,7 @@ static void before_request(const struct aiocb *a)
 	int name(struct aiocb *a);       \
 	EXPORT int name(struct aiocb *a) \
 	{                                \
-		if (!real.name)          \
-			real_init();     \
-		if (!real.name) {        \
-			errno = ENOSYS;  \
-			return -1;       \
-		}                        \
+		REAL_NEEDED(name);       \
 		before_request(a);       \
 		return real.name(a);     \
 	}
@@ -227,12 +222,7 @@ REQUESTS(aio_write64)
 	EXPORT int name(int mode, struct aiocb *const list[], int n,        \
 			void *event)                                        \
 	{                                                                   \
-		if (!real.name)                                             \
-			real_init();                                        \
-		if (!real.name) {                                           \
-			errno = ENOSYS;                                     \
-			return -1;                                          \
-		}                                                           \
+		REAL_NEEDED(name);                                          \
 		for (int i = 0; i < n; i++)                                 \
 			if (list[i])                                        \
 				before_request(list[i]);                    \

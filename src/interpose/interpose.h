@@ -9,6 +9,17 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+/* In what is exported as NAME, which libc may lack. */
+#define REAL_NEEDED(name)               \
+	do {                            \
+		if (!real.name)         \
+			real_init();    \
+		if (!real.name) {       \
+			errno = ENOSYS; \
+			return -1;      \
+		}                       \
+	} while (0)
+
 /* The watched part of syscall(2); called by syscall.S. */
 long interpose_syscall(long nr, const long a[6],
 		       const struct unwind_start *caller);

@@ -18,24 +18,14 @@
 
 int capset(void *header, const void *data);
 
-#define READY(name)                     \
-	do {                            \
-		if (!real.name)         \
-			real_init();    \
-		if (!real.name) {       \
-			errno = ENOSYS; \
-			return -1;      \
-		}                       \
-		cow_pause();            \
-	} while (0)
-
 /* PROCESS_CALLS lists them: X(name, parameters, arguments) */
 #define X(name, parameters, arguments)        \
 	EXPORT int name parameters            \
 	{                                     \
 		int result;                   \
                                               \
-		READY(name);                  \
+		REAL_NEEDED(name);            \
+		cow_pause();                  \
 		result = real.name arguments; \
 		cow_resume();                 \
 		return result;                \
