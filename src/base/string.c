@@ -5,8 +5,8 @@
  * place it stands, and memory that the program's own memcpy() would check may
  * be protected, or none of its.
  *
- * As C has them, safe in any context.  What is copied or set is often a few
- * words (calloc, realloc), seldom megabytes: those the processor does.
+ * As C has them, safe in any context.  Of the program's own blocks libc's are
+ * asked, which know more of the processor (env/real.h).
  */
 #undef _FORTIFY_SOURCE
 #include <emmintrin.h>
@@ -146,40 +146,62 @@ void *memcpy(void *restrict to, const void *restrict from, size_t n)
 	return memmove(to, from, n);
 }
 
+/* Less than 16. */
+static void set_few(char *d, uint64_t w, size_t n)
+{
+	if (n >= 8) {
+		*(word *)d = w;
+		*(word *)(d + n - 8) = w;
+	} else if (n >= 4) {
+		*(half *)d = (uint32_t)w;
+		*(half *)(d + n - 4) = (uint32_t)w;
+	} else if (n >= 2) {
+		*(quarter *)d = (uint16_t)w;
+		*(quarter *)(d + n - 2) = (uint16_t)w;
+	} else if (n) {
+		*d = (char)w;
+	}
+}
+
+static void set_block(char *d, __m128i v)
+{
+	store(d, v);
+	store(d + 16, v);
+	store(d + 32, v);
+	store(d + 48, v);
+}
+
+/* Few branches on N, which nobody can foretell: what is set may overlap. */
 void *memset(void *to, int byte, size_t n)
 {
 	char *d = to;
+	char *end = d + n;
 	uint64_t w = UINT64_C(0x0101010101010101) * (unsigned char)byte;
 	__m128i v = _mm_set1_epi8((char)byte);
 
 	if (n < 16) {
-		if (n >= 8) {
-			*(word *)d = w;
-			*(word *)(d + n - 8) = w;
-		} else if (n >= 4) {
-			*(half *)d = (uint32_t)w;
-			*(half *)(d + n - 4) = (uint32_t)w;
-		} else {
-			for (size_t i = 0; i < n; i++)
-				d[i] = (char)byte;
-		}
-		return to;
-	}
-	store(d + n - 16, v);
-	if (n >= MANY) {
-		size_t words = n / 8;
+		set_few(d, w, n);
+	} else if (n <= AT_ONCE) {
+		size_t half_way = n > 32 ? 16 : 0;
 
-		__asm__ volatile("rep stosq"
-				 : "+D"(d), "+c"(words)
-				 : "a"(w)
-				 : "memory");
-		return to;
-	}
-	for (; n > AT_ONCE; n -= AT_ONCE, d += AT_ONCE)
-		for (int i = 0; i < AT_ONCE; i += 16)
-			store(d + i, v);
-	for (; n > 16; n -= 16, d += 16)
 		store(d, v);
+		store(d + half_way, v);
+		store(end - 16 - half_way, v);
+		store(end - 16, v);
+	} else {
+		if (n >= MANY) {
+			size_t words = n / 8;
+
+			__asm__ volatile("rep stosq"
+					 : "+D"(d), "+c"(words)
+					 : "a"(w)
+					 : "memory");
+		} else {
+			for (; end - d > AT_ONCE; d += AT_ONCE)
+				set_block(d, v);
+		}
+		set_block(end - AT_ONCE, v);
+	}
 	return to;
 }
 

@@ -97,6 +97,8 @@ struct real real = {
 	.brk = raw_brk,
 	.sbrk = raw_sbrk,
 	.dl_iterate_phdr = dl_iterate_phdr,
+	.memcpy = memcpy,
+	.memset = memset,
 };
 
 long real_result(long result)
@@ -184,7 +186,9 @@ long real_result(long result)
 	X(mallinfo)           \
 	X(mallinfo2)          \
 	X(malloc_info)        \
-	X(malloc_stats)
+	X(malloc_stats)       \
+	X(memcpy)             \
+	X(memset)
 
 void real_init(void)
 {

@@ -198,6 +198,9 @@ struct real {
 	struct mallinfo2 (*mallinfo2)(void); /* NULL before glibc 2.33 too */
 	int (*malloc_info)(int, struct _IO_FILE *);
 	void (*malloc_stats)(void);
+	/* of the program's blocks; else base/string.c, which is slower */
+	void *(*memcpy)(void *restrict, const void *restrict, size_t);
+	void *(*memset)(void *, int, size_t);
 };
 
 extern struct real real;

@@ -168,7 +168,7 @@ static void *take(struct thread_heap *t, struct arena *a, struct place *place,
 	if (a == arena_shared)
 		charge(p, place,
 		       r->class ? class_bytes[r->class] : arena_bytes_large(p));
-	return r->class && r->zero ? memset(p, 0, r->size) : p;
+	return r->class && r->zero ? real.memset(p, 0, r->size) : p;
 }
 
 /* Of its own arena, else what others have in reserve, whosever it is. */
@@ -233,7 +233,7 @@ static void *libc_alloc(size_t size, size_t alignment, bool zero)
 	}
 	if (alignment > HEAP_ALIGN) {
 		p = real.memalign(alignment, size);
-		return p && zero ? memset(p, 0, size) : p;
+		return p && zero ? real.memset(p, 0, size) : p;
 	}
 	return zero ? real.calloc(1, size) : real.malloc(size);
 }
@@ -281,7 +281,7 @@ void *heap_alloc(size_t size, size_t alignment, bool zero,
 		p = cache_pop_through(size, caller);
 	if (!p)
 		return heap_take(size, alignment, zero, false, caller);
-	return zero ? memset(p, 0, size) : p;
+	return zero ? real.memset(p, 0, size) : p;
 }
 
 /* The arena that P is of; NULL: it is not ours. */
@@ -388,7 +388,7 @@ static void *move(void *p, size_t had, size_t size,
 
 	if (!to)
 		return NULL;
-	memcpy(to, p, had < size ? had : size);
+	real.memcpy(to, p, had < size ? had : size);
 	heap_free(p);
 	return to;
 }

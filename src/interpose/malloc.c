@@ -75,7 +75,7 @@ EXPORT void *calloc(size_t n, size_t size)
 		return overflow();
 	p = cache_pop(bytes, caller.pc);
 	if (LIKELY(p))
-		return memset(p, 0, bytes);
+		return real.memset(p, 0, bytes);
 	if (family.calloc_strays && real.calloc)
 		return real.calloc(1, bytes);
 	return heap_alloc(bytes, HEAP_ALIGN, true, &caller);
