@@ -110,6 +110,7 @@ test_python_both_make() {
 		done, doing = os.pipe()
 		pid = os.fork()
 		if pid == 0:
+		    os.close(going) # to go on where the parent crashes
 		    kept = elsewhere()
 		    os.read(go, 1)
 		    new = make(7000)
@@ -377,6 +378,7 @@ test_orc() {
 		done, doing = os.pipe()
 		pid = os.fork()
 		if pid == 0:
+		    os.close(going)
 		    os.read(go, 1)
 		    new = [make(n) for n in range(10)]
 		    print("child", [run(one) for one in new], run(old),
