@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash disable=SC2034,SC2154 # see lib.sh
+# shellcheck shell=bash disable=SC2030,SC2031,SC2034,SC2154 # see lib.sh
 # Programs whose processes share memory and mean to: under the shim they do
 # what they do without. Where shared memory that were a child's own would show,
 # fork=all proves that the test sees it. tests/e2e/packages lists what they are
