@@ -124,11 +124,15 @@ EXPORT struct _IO_FILE *fdopen(int fd, const char *mode)
 	return result;
 }
 
-/* Whether PATH may be a descriptor's. */
+/* Whether PATH may be a descriptor's, a mapping's, or all memory's: others in
+ * /proc are read all the while, and are not to end a copy. */
 static bool may_be_open(const char *path)
 {
-	return path &&
-	       (!strncmp(path, "/proc/", 6) || !strncmp(path, "/dev/fd/", 8));
+	if (!path || (strncmp(path, "/proc/", 6) && strncmp(path, "/dev/", 5)))
+		return false;
+	return strstr(path, "/fd/") || strstr(path, "/map_files/") ||
+	       !strncmp(path, "/dev/std", 8) ||
+	       !strcmp(strrchr(path, '/'), "/mem");
 }
 
 static struct _IO_FILE *escaped(struct _IO_FILE *file)
