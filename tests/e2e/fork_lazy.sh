@@ -111,6 +111,7 @@ test_room_is_made() { passes room; }
 test_descriptor_that_is_printed_to() { passes print; }
 test_file_of_a_parent() { passes wrap 1; }
 test_file_by_name() { passes name; }
+test_files_about_itself() { passes look; }
 test_descriptor_of_a_thread() { passes aio 1; }
 
 test_region_with_another_alias() {

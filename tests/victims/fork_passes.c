@@ -22,6 +22,7 @@
  *	alias	it is a region's, of which the child makes one alias more
  *	keep	the child becomes a program that reads it
  *	run	it is a program, which the child becomes
+ *	look	the parent reads what /proc has of itself: the copy goes on
  */
 #include "fork_help.h"
 
@@ -415,6 +416,59 @@ static int run(void)
 	return 0;
 }
 
+/* Pages of objects that this process has in its page tables. */
+static long shared_pages(void)
+{
+	char text[128] = "";
+	long pages = 0;
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+	CHECK(read(fd, text, sizeof(text) - 1) > 0);
+	CHECK(sscanf(text, "%*u %*u %ld", &pages) == 1);
+	close(fd);
+	return pages;
+}
+
+/* Whether the last N pages of those before END are copied as they are written,
+ * and to where this process has them. */
+static bool copies(uint64_t end, uint64_t n)
+{
+	long before = shared_pages();
+
+	for (uint64_t i = end - n; i < end; i++)
+		twin.one[i * WORDS] = VALUE_PARENT + i;
+	return shared_pages() >= before + (long)n / 2;
+}
+
+static int look(void)
+{
+	char path[32];
+	pid_t pid;
+	int status;
+
+	twin_make(&twin, TWIN_PAGES);
+	twin_before(&twin);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		raise(SIGSTOP);
+		twin_see(&twin, VALUE_BEFORE, "as forked");
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+	fclose(fopen("/proc/self/stat", "re"));
+	fclose(fopen("/proc/meminfo", "re"));
+	if (!copies(TWIN_PAGES, 64))
+		wrong("who read of himself ended the copy");
+	sprintf(path, "/proc/self/fd/%d", twin.fd);
+	fclose(fopen(path, "re"));
+	if (copies(TWIN_PAGES - 64, 64))
+		wrong("who opened the memory did not end the copy");
+	kill(pid, SIGCONT);
+	talk_reap(pid);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned times;
@@ -432,6 +486,8 @@ int main(int argc, char **argv)
 		helper_start();
 	if (is("run"))
 		return run();
+	if (is("look"))
+		return look();
 	if (is("alias"))
 		region_make();
 	else
