@@ -31,6 +31,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -437,7 +438,7 @@ static bool copies(uint64_t end, uint64_t n)
 
 	for (uint64_t i = end - n; i < end; i++)
 		twin.one[i * WORDS] = VALUE_PARENT + i;
-	return shared_pages() >= before + (long)n / 2;
+	return shared_pages() >= before + (long)(n / 10 * 9);
 }
 
 static int look(void)
@@ -451,6 +452,7 @@ static int look(void)
 	pid = fork();
 	CHECK(pid >= 0);
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		raise(SIGSTOP);
 		twin_see(&twin, VALUE_BEFORE, "as forked");
 		_exit(0);
