@@ -27,10 +27,11 @@ bool glob_match_list(const char *list, const char *text);
 #define GLOB_SET_HEADS 256
 struct glob_set {
 	uint16_t count;
-	uint16_t any; /* the first of those with a short head */
-	uint16_t
-		first[GLOB_SET_HEADS]; /* the others, by their heads; 0: none */
-	uint16_t next[GLOB_SET_MAX];   /* element 0 of these is not used */
+	/* the first of those with a short head, and of each head; 0: none */
+	uint16_t any;
+	uint16_t first[GLOB_SET_HEADS];
+	/* of each pattern, from 1 on */
+	uint16_t next[GLOB_SET_MAX];
 	uint8_t len[GLOB_SET_MAX];
 	uint8_t mark[GLOB_SET_MAX];
 	const char *pattern[GLOB_SET_MAX];

@@ -396,24 +396,8 @@ struct clone_call {
 	pid_t *child_tid;
 };
 
-/* In the child, on its own stack. */
-static int clone_begin(void *arg)
-{
-	const struct clone_call *c = arg;
-	int (*fn)(void *) = c->fn;
-	void *its_arg = c->arg;
-
-	int status;
-
-	files_release();
-	child();
-	forking_end_child();
-	status = fn(its_arg);
-	cow_exits(status);
-	return status;
-}
-
-/* The same of a child for which nothing is copied: it may have copies made. */
+/* In the child, on its own stack.  A thread of the shim's, which it may have by
+ * then, does not keep it. */
 static int clone_plainly(void *arg)
 {
 	const struct clone_call *c = arg;
@@ -421,6 +405,17 @@ static int clone_plainly(void *arg)
 
 	cow_exits(status);
 	return status;
+}
+
+/* The same where memory is copied, that of the caller's stack too, perhaps. */
+static int clone_begin(void *arg)
+{
+	struct clone_call c = *(const struct clone_call *)arg;
+
+	files_release();
+	child();
+	forking_end_child();
+	return clone_plainly(&c);
 }
 
 static long call_clone(void *arg)

@@ -180,12 +180,7 @@ int execveat(int fd, const char *path, char *const argv[], char *const vars[],
 EXPORT int execveat(int fd, const char *path, char *const argv[],
 		    char *const vars[], int flags)
 {
-	if (!real.execveat)
-		real_init();
-	if (!real.execveat) {
-		errno = ENOSYS;
-		return -1;
-	}
+	REAL_NEEDED(execveat);
 	cow_reads(fd);
 	return real.execveat(fd, path, argv, vars, flags);
 }

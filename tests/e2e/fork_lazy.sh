@@ -136,29 +136,24 @@ test_program_in_memory() {
 	done
 }
 
-# What the parent has a thread for from its first lazy copy on does not keep it.
-test_processes_end() {
-	local how
-
-	needs_watch
-	for how in clone first exit thread; do
-		status without "$victims/fork_exits" "$how"
-		equal "$status" 0 "exit status without the shim: $how"
-		status with copy=lazy "$victims/fork_exits" "$how"
-		equal "$status" 0 "exit status: $how"
-	done
-}
-
-test_pinned_pages() {
+# each_lazily VICTIM STATUS WHICH...: 0 under the shim, STATUS without.
+each_lazily() {
 	local which
 
 	needs_watch
-	for which in vmsplice spliced direct registered; do
-		status without "$victims/fork_pins" "$which"
-		equal "$status" 1 "exit status without the shim: $which"
-		status with copy=lazy "$victims/fork_pins" "$which"
+	for which in "${@:3}"; do
+		status without "$victims/$1" "$which"
+		equal "$status" "$2" "exit status without the shim: $which"
+		status with copy=lazy "$victims/$1" "$which"
 		equal "$status" 0 "exit status: $which"
 	done
+}
+
+# What the parent has a thread for from its first lazy copy on does not keep it.
+test_processes_end() { each_lazily fork_exits 0 clone first exit thread; }
+
+test_pinned_pages() {
+	each_lazily fork_pins 1 vmsplice spliced direct registered
 }
 
 # Where there may be none, that is said once, and the copy is made at once.
